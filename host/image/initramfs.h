@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#pragma once
+
+#include <filesystem>
+#include <optional>
+
+#include "guest/protocol/result.h"
+
+namespace mmquake {
+
+struct InitramfsContents {
+  std::filesystem::path init;                    // the static guest binary, as /init
+  std::optional<std::filesystem::path> widener;  // as /mmquake_widener.ko
+};
+
+// Writes a gzip-compressed newc cpio with libarchive: the same bytes for the same inputs (fixed
+// order, owners, inode numbers and times). Replaces `out` by a rename.
+Result<> write_initramfs(const InitramfsContents& contents, const std::filesystem::path& out);
+
+}  // namespace mmquake

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// Kernel artifacts: built once, keyed by the hash of all their inputs.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "guest/protocol/result.h"
+#include "host/plan/plan.h"
+
+namespace mmquake {
+
+// A finished build. Immutable: the directory was put in place by one rename.
+struct KernelArtifact {
+  std::string name;     // of the spec
+  std::string key;      // hex hash of source identity, fragments, patches, widener, compiler
+  std::filesystem::path dir;
+  std::filesystem::path bzimage;
+  std::filesystem::path vmlinux;   // with line tables and inlines
+  std::filesystem::path widener;   // mmquake_widener.ko
+  std::string release;  // uname -r
+};
+
+// One step of a long action, for a person or a log: called at least every 2 s while it lasts.
+struct Progress {
+  std::string stage;       // "download linux-source-6.1", "compile", ...
+  std::string detail;      // "mm/huge_memory.o"
+  double fraction = -1;    // 0..1; negative: not known
+};
+using ProgressSink = std::function<void(const Progress&)>;
+
+class KernelStore {
+ public:
+  // `cache` is the XDG cache directory of mmquake.
+  explicit KernelStore(std::filesystem::path cache);
+
+  // The artifact of `spec`, built if there is none. Waits for another process that builds the
+  // same tree. Errors name the patch, file and hunk, the lost option, or what to install.
+  // Returns broken "interrupted" when `should_stop` becomes true; no child is left then.
+  Result<KernelArtifact> obtain(const KernelSpec& spec, const ProgressSink& progress,
+                                const std::function<bool()>& should_stop);
+
+  // The artifact of `spec` if it is built.
+  Result<KernelArtifact> find(const KernelSpec& spec);
+
+  struct Entry {
+    KernelArtifact artifact;
+    std::uint64_t bytes = 0;
+    std::string built_at;  // ISO 8601, UTC
+  };
+  Result<std::vector<Entry>> list() const;
+
+  // Removes artifacts that none of `keep` would use, and half-built trees. Returns bytes freed.
+  Result<std::uint64_t> gc(const std::vector<KernelSpec>& keep);
+
+ private:
+  std::filesystem::path cache_;
+};
+
+}  // namespace mmquake
