@@ -22,18 +22,22 @@ namespace mmquake {
 inline constexpr int kProtocolVersion = 1;
 // A longer line is dropped (and counted) before it is complete: bounds the reader's memory.
 inline constexpr std::size_t kMaxFrameBytes = 256 * 1024;
+// What a reader accepts inside of a payload; encode() clips texts so that a frame always fits.
+inline constexpr std::size_t kMaxNameBytes = 256;        // names, titles, states, map keys
+inline constexpr std::size_t kMaxTextBytes = 64 * 1024;  // reasons, notes, evidence, parameters
+inline constexpr std::size_t kMaxListEntries = 4096;     // roles, counters, sites, evidence
 
 using Counters = std::map<std::string, std::uint64_t>;
 
 // First record of a boot; repeated every 200 ms until the plan arrives.
 struct Hello {
   int protocol = kProtocolVersion;
-  std::string kernel;          // uname -r
-  int cpus = 0;                // online
-  int nodes = 0;               // online, memory-only ones included
+  std::string kernel;  // uname -r
+  int cpus = 0;        // online
+  int nodes = 0;       // online, memory-only ones included
   std::uint64_t memory_mib = 0;
-  double uptime_s = 0;         // CLOCK_BOOTTIME when PID 1 started
-  double calibration_ms = 0;   // calibrate() in the guest; over the host's it is the slowdown
+  double uptime_s = 0;        // CLOCK_BOOTTIME when PID 1 started
+  double calibration_ms = 0;  // calibrate() in the guest; over the host's it is the slowdown
 };
 
 struct RoleProgress {
@@ -88,10 +92,10 @@ struct Note {
 struct WidenSite {
   std::string site;
   std::uint64_t min_us = 0;
-  std::uint64_t max_us = 0;       // the delay is drawn evenly from [min_us, max_us]
-  double probability = 1.0;       // of a delay when the probe fires
-  std::string comm;               // only tasks whose thread name starts with this; empty: all
-  std::string mode = "auto";      // auto: sleep where the site allows, else spin; or spin
+  std::uint64_t max_us = 0;   // the delay is drawn evenly from [min_us, max_us]
+  double probability = 1.0;   // of a delay when the probe fires
+  std::string comm;           // only tasks whose thread name starts with this; empty: all
+  std::string mode = "auto";  // auto: sleep where the site allows, else spin; or spin
 };
 
 // Host to guest: what to run. The guest starts no workload before it has this.
@@ -134,8 +138,7 @@ class RecordReader {
  private:
   void take_line(std::vector<Record>& out);
 
-  std::string line_;
-  bool overlong_ = false;
+  std::string line_;  // from its RS on; empty: outside of any frame
   Stats stats_;
 };
 

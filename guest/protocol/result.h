@@ -24,8 +24,14 @@ struct Error {
   std::string message;
 };
 
+// A class and not an alias, so that a dropped result is a compiler error.
 template <typename T = void>
-using Result [[nodiscard]] = tl::expected<T, Error>;
+class [[nodiscard]] Result : public tl::expected<T, Error> {
+ public:
+  using tl::expected<T, Error>::expected;
+  Result() = default;
+  Result(tl::expected<T, Error> other) : tl::expected<T, Error>(std::move(other)) {}
+};
 
 inline tl::unexpected<Error> broken(std::string message) {
   return tl::make_unexpected(Error{ErrorKind::kBroken, std::move(message)});
