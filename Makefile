@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# The front door. `make help` says what each word does.
+
+BUILD ?= build
+JOBS ?= $(shell nproc)
+# Line lengths and silence: ./talk passes output on and never stays quiet for more than 4 s.
+TALK = ./talk
+CTEST_FLAGS ?=
+
+.PHONY: all build deps deps-lint run test kernels lint format sanitize fuzz bench clean help
+
+all: build
+
+$(BUILD)/build.ninja:
+	@$(TALK) configure cmake --preset default -B $(BUILD) -Wno-dev
+
+build: $(BUILD)/build.ninja
+	@$(TALK) build cmake --build $(BUILD) -j $(JOBS)
+
+deps:
+	@$(TALK) deps ./deps.sh
+
+deps-lint:
+	@$(TALK) deps ./deps.sh lint
+
+run: deps
+	@$(MAKE) --no-print-directory build
+	@$(BUILD)/mmquake repro uffd-thp-migration
+
+kernels:
+	@$(BUILD)/mmquake kernel build clean
+	@$(BUILD)/mmquake kernel build specimen
+
+test: deps
+	@$(MAKE) --no-print-directory build
+	@$(MAKE) --no-print-directory kernels
+	@$(TALK) test ctest --test-dir $(BUILD) --output-on-failure $(CTEST_FLAGS)
+
+SOURCES = $(shell git ls-files '*.cpp' '*.h')
+TIDY = $(shell git ls-files '*.cpp')
+
+format: deps-lint
+	@clang-format -i $(SOURCES)
+
+lint: deps deps-lint
+	@clang-format --dry-run -Werror $(SOURCES)
+	@$(MAKE) --no-print-directory $(BUILD)/build.ninja
+	@$(TALK) clang-tidy sh -c "printf '%s\n' $(TIDY) | \
+	  xargs -P $(JOBS) -n 1 clang-tidy --quiet -p $(BUILD)"
+
+# Unit tests under ASan+UBSan, then under TSan.
+sanitize: deps
+	@for kind in asan tsan; do \
+	  $(TALK) "configure $$kind" cmake --preset $$kind -Wno-dev && \
+	  $(TALK) "build $$kind" cmake --build build/$$kind -j $(JOBS) && \
+	  $(TALK) "test $$kind" ctest --test-dir build/$$kind --output-on-failure || exit 1; \
+	done
+
+# A million inputs for each parser of guest bytes.
+FUZZ_RUNS ?= 1000000
+fuzz: deps-lint
+	@$(TALK) configure cmake --preset fuzz -Wno-dev
+	@$(TALK) build cmake --build build/fuzz -j $(JOBS) --target records_fuzz console_fuzz
+	@$(TALK) fuzz sh -e -c 'for t in guest/protocol/records host/console/console; do \
+	  mkdir -p build/fuzz/found/$$t; \
+	  build/fuzz/$${t}_fuzz -runs=$(FUZZ_RUNS) -max_len=65536 -print_final_stats=1 \
+	    build/fuzz/found/$$t $$(dirname $$t)/corpus; done'
+
+bench: deps
+	@$(MAKE) --no-print-directory build
+	@$(BUILD)/mmquake kernel build clean
+	@$(BUILD)/bench/boot_bench
+
+clean:
+	@rm -rf $(BUILD)
+
+help:
+	@echo "make run      install what is missing, build, get the kernels, run the main case"
+	@echo "make test     install what is missing, build, get the kernels, run every test"
+	@echo "make          build $(BUILD)/mmquake"
+	@echo "make deps     install what is missing with apt (sudo when not root)"
+	@echo "make kernels  build the kernels that the tests use"
+	@echo "make lint     clang-format and clang-tidy; make format mends the first"
+	@echo "make sanitize unit tests under ASan+UBSan and under TSan"
+	@echo "make fuzz     a million inputs for each parser of guest bytes"
+	@echo "make bench    measure mmquake's own time and memory against bare QEMU"
+	@echo "make clean    remove $(BUILD); kernels stay in the XDG cache (mmquake kernel gc)"

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "host/campaign/verdict.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <set>
+#include <string_view>
+
+namespace mmquake {
+namespace {
+
+Verdict broken_because(std::string reason, std::vector<Finding> seen = {}) {
+  return {Outcome::kBroken, std::move(reason), std::move(seen)};
+}
+
+// Kinds that an oracle may claim. Anything else is a guest that talks nonsense.
+constexpr std::array<std::string_view, 5> kOracleKinds = {"hang", "corruption", "misplacement",
+                                                          "leak", "kernel-bug"};
+
+// A panic that our own NMI caused is evidence for a hang, not a bug of its own.
+bool is_diagnosis(const KernelReport& report) { return report.kind == "nmi"; }
+
+// Idle loops: a CPU found there was not stuck.
+bool shows_idle_cpu_only(std::string_view log) {
+  constexpr std::array<std::string_view, 5> kIdle = {"default_idle", "native_safe_halt",
+                                                     "acpi_idle", "mwait_idle", "intel_idle"};
+  bool any = false;
+  std::size_t at = 0;
+  while ((at = log.find("RIP: 0010:", at)) != std::string_view::npos) {
+    const std::string_view function = log.substr(at + 10, 64);
+    if (std::none_of(kIdle.begin(), kIdle.end(), [&](std::string_view idle) {
+          return function.find(idle) != std::string_view::npos;
+        })) {
+      return false;
+    }
+    any = true;
+    at += 10;
+  }
+  return any;
+}
+
+// Oracle findings first (they know more), then the console; one finding a title.
+std::vector<Finding> collect(const Observation& seen) {
+  std::vector<Finding> out;
+  std::set<std::string> titles;
+  for (const FindingRecord& record : seen.findings) {
+    if (out.size() >= kMaxFindings || !titles.insert(record.title).second) continue;
+    out.push_back({record.kind, record.title, "oracle", record.time_s, record.round,
+                   record.evidence});
+  }
+  for (const KernelReport& report : seen.reports) {
+    if (is_diagnosis(report) || out.size() >= kMaxFindings) continue;
+    if (!titles.insert(report.title).second) continue;
+    out.push_back({report.kind, report.title, "console", 0, 0, {{"log", report.log}}});
+  }
+  return out;
+}
+
+std::string with_tail(std::string text, const Observation& seen) {
+  if (!seen.console_tail.empty()) text += "; the console ended with:\n" + seen.console_tail;
+  return text;
+}
+
+std::optional<Verdict> judge_host(const Observation& seen, const std::vector<Finding>& findings) {
+  switch (seen.end) {
+    case TrialEnd::kInterrupted:
+      return broken_because("interrupted", findings);
+    case TrialEnd::kHostFailure:
+      return broken_because("host failure: " + seen.host_failure, findings);
+    case TrialEnd::kConsoleFlood:
+      if (findings.empty()) return broken_because("the guest flooded its console");
+      return std::nullopt;
+    default:
+      return std::nullopt;
+  }
+}
+
+std::optional<Verdict> judge_boot(const Observation& seen, const std::vector<Finding>& findings) {
+  if (!seen.hello) {
+    if (!findings.empty()) return broken_because("boot failure: " + findings[0].title, findings);
+    return broken_because(with_tail("boot failure: PID 1 was never heard of", seen));
+  }
+  if (seen.hello->protocol != kProtocolVersion) {
+    return broken_because(fmt::format("the guest speaks protocol {}, this host {}: rebuild both",
+                                      seen.hello->protocol, kProtocolVersion));
+  }
+  for (const KernelReport& report : seen.reports) {
+    if (report.kind == "oom") {
+      return broken_because("the guest ran out of memory: give the machine more", findings);
+    }
+    if (report.offset < seen.workload_console_offset && !is_diagnosis(report)) {
+      return broken_because("the kernel reported before the workload began: " + report.title,
+                            findings);
+    }
+  }
+  return std::nullopt;
+}
+
+Verdict judge_silence(const Observation& seen) {
+  for (const KernelReport& report : seen.reports) {
+    if (!is_diagnosis(report) || shows_idle_cpu_only(report.log)) continue;
+    Finding hang{"hang", "guest stopped answering: " + report.title, "console", 0, 0,
+                 {{"log", report.log}}};
+    return {Outcome::kFound, "", {std::move(hang)}};
+  }
+  return broken_because(with_tail(
+      "the guest went silent, and no CPU was caught outside of idle: the harness hangs", seen));
+}
+
+std::optional<Verdict> judge_summary(const Observation& seen) {
+  if (!seen.summary) {
+    const std::string_view how = seen.end == TrialEnd::kCrashed   ? "panicked without a report"
+                                 : seen.end == TrialEnd::kOverran ? "overran its time"
+                                                                  : "ended without a summary";
+    return broken_because(with_tail(fmt::format("the guest {}", how), seen));
+  }
+  const Summary& summary = *seen.summary;
+  if (summary.outcome == Outcome::kBroken || summary.outcome == Outcome::kSkipped) {
+    return Verdict{summary.outcome, summary.reason, {}};
+  }
+  if (summary.outcome == Outcome::kFound) {
+    return broken_because("the guest says found, but its finding record never arrived");
+  }
+  if (seen.end == TrialEnd::kNoPowerOff) {
+    return broken_because(with_tail("the guest did not power off after its summary", seen));
+  }
+  if (seen.end == TrialEnd::kCrashed) {
+    return broken_because(with_tail("the guest crashed after its summary", seen));
+  }
+  if (summary.rounds == 0) return broken_because("not one round was run");
+  if (seen.widening_asked) {
+    for (const WidenerCount& site : summary.widener) {
+      if (site.effective > 0) return std::nullopt;
+    }
+    return broken_because("widening was asked for, and no delay took effect");
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+Verdict judge(const Observation& seen) {
+  std::vector<Finding> findings = collect(seen);
+  if (auto verdict = judge_host(seen, findings)) return *verdict;
+  if (auto verdict = judge_boot(seen, findings)) return *verdict;
+  for (const Finding& finding : findings) {
+    if (finding.source == "oracle" &&
+        std::find(kOracleKinds.begin(), kOracleKinds.end(), finding.kind) == kOracleKinds.end()) {
+      return broken_because("the guest sent a finding of an unknown kind", findings);
+    }
+  }
+  if (!findings.empty()) return {Outcome::kFound, "", std::move(findings)};
+  if (seen.end == TrialEnd::kSilent) return judge_silence(seen);
+  if (auto verdict = judge_summary(seen)) return *verdict;
+  return {Outcome::kPassed, "", {}};
+}
+
+}  // namespace mmquake

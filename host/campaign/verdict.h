@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// What a trial found, and how that is decided. Pure: no VM, no files.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "guest/protocol/records.h"
+#include "host/console/console.h"
+
+namespace mmquake {
+
+// One thing that is wrong, as the guest's oracle or the kernel's log says.
+struct Finding {
+  std::string kind;
+  std::string title;
+  std::string source;  // "oracle" or "console"
+  double seconds = 0;  // guest time since the workload started; 0 when unknown
+  std::uint64_t round = 0;
+  std::map<std::string, std::string> evidence;
+};
+
+// Why the trial loop stopped.
+enum class TrialEnd {
+  kPoweredOff,     // the guest ended by itself
+  kCrashed,        // it panicked
+  kHostFailure,    // QEMU or libvirt died
+  kNoBoot,         // PID 1 was not heard of within the boot deadline
+  kSilent,         // records stopped coming
+  kOverran,        // alive, but far beyond its time
+  kNoPowerOff,     // it sent its summary, and then did not end
+  kConsoleFlood,   // the console passed its limit
+  kInterrupted     // the user or a signal stopped it
+};
+
+// Everything the judge may look at.
+struct Observation {
+  TrialEnd end = TrialEnd::kHostFailure;
+  std::string host_failure;
+  bool widening_asked = false;
+  std::optional<Hello> hello;
+  std::optional<Summary> summary;
+  std::vector<FindingRecord> findings;  // at most kMaxFindings
+  std::vector<KernelReport> reports;
+  // Console offset at which the plan was sent: reports before it are not the workload's.
+  std::uint64_t workload_console_offset = 0;
+  RecordReader::Stats channel;
+  std::string console_tail;
+};
+inline constexpr std::size_t kMaxFindings = 64;
+
+struct Verdict {
+  Outcome outcome = Outcome::kBroken;
+  std::string reason;             // for broken and skipped
+  std::vector<Finding> findings;  // of a broken trial: what was seen, unconfirmed
+};
+
+// The rules, first match wins; docs/architecture.md tells why in this order.
+//  1. A host reason (interrupt, QEMU died, console flood without a report) is broken.
+//  2. No PID 1 is a boot failure: broken.
+//  3. A kernel report from before the workload began, or the guest's out-of-memory killer, is
+//     broken: the machine or the harness is at fault, not the code under test.
+//  4. Any oracle finding or kernel report is found.
+//  5. A guest that went silent is found (hang) when the NMI caught a CPU outside of idle, else
+//     broken.
+//  6. No summary, a summary that contradicts the records, no round, or no effective delay
+//     where widening was asked for: broken.
+//  7. Else what the summary says.
+Verdict judge(const Observation& seen);
+
+}  // namespace mmquake

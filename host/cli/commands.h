@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "host/cli/session.h"
+
+namespace mmquake {
+
+struct RunOptions {
+  std::string workload;
+  std::string kernel = "clean";
+  std::string machine = "numa2";
+  double seconds = 60;
+  std::uint64_t seed = 0;  // 0: drawn, and printed
+  int trials = 1;
+  std::vector<std::string> params;
+  std::vector<std::string> bugs;
+  std::vector<std::string> widen;
+};
+
+// Runs a workload; exit code 0 passed, 1 found, 3 broken, 4 skipped.
+int run_workload(const CommonOptions& common, const RunOptions& options);
+
+struct ReproOptions {
+  std::string case_name;
+  std::string kernel;   // empty: the case's bug kernel and clean kernel; else only this one
+  std::string machine;  // empty: the case's
+  double seconds = 0;   // 0: the case's
+  std::uint64_t seed = 0;
+  int trials = 1;
+  std::vector<std::string> params;
+  std::vector<std::string> bugs;
+};
+
+// Runs a case: the bug kernel must find what the case expects, the clean one must pass.
+int repro_case(const CommonOptions& common, const ReproOptions& options);
+
+// Prints cases, workloads with their parameters, kernels with their switches, and machines.
+int list_all(const CommonOptions& common);
+
+}  // namespace mmquake

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <spdlog/sinks/stdout_color_sinks.h>
+#include <spdlog/spdlog.h>
+
+#include <CLI/CLI.hpp>
+#include <cstring>
+
+#include "host/cli/commands.h"
+#include "host/cli/doctor_command.h"
+#include "host/cli/interrupt.h"
+#include "host/cli/kernel_command.h"
+#include "host/machine/reaper.h"
+
+namespace mmquake {
+namespace {
+
+constexpr const char* kAbout =
+    "mmquake shakes the Linux memory manager inside NUMA virtual machines until it hangs, warns\n"
+    "or corrupts memory, and says which, and how often.\n";
+
+constexpr const char* kExamples =
+    "\nExamples:\n"
+    "  mmquake doctor                            what this host has, and what is missing\n"
+    "  mmquake list                              cases, workloads, kernels, machines\n"
+    "  mmquake repro uffd-thp-migration          the bug kernel must find, the clean one pass\n"
+    "  mmquake repro uffd-thp-migration --kernel dir:/src/linux    has this tree the bug?\n"
+    "  mmquake run migrate-verify --kernel clean --seconds 120\n"
+    "\nExit codes: 0 as expected, 1 a finding where none was expected or none where one was,\n"
+    "2 usage, 3 broken (harness or host), 4 skipped, 128+n ended by signal n.\n";
+
+// Options that stand before or after the command's name.
+void add_common(CLI::App& app, CommonOptions& common) {
+  app.add_flag("--json", common.json, "Print the result as JSON on stdout, the rest on stderr");
+}
+
+void add_vm_options(CLI::App& app, CommonOptions& common) {
+  add_common(app, common);
+  app.add_option("--accel", common.accel,
+                 "auto: KVM if a real kernel boots under it, else TCG; or kvm, tcg")
+      ->check(CLI::IsMember({"auto", "kvm", "tcg"}))
+      ->capture_default_str();
+  app.add_option("--connect", common.connect, "libvirt URI")->capture_default_str();
+  app.add_option("--out", common.out,
+                 "Folder for this run's files (default: a new one in the XDG state folder)");
+}
+
+const CLI::Range kSeconds(1.0, 86400.0, "1 to 86400");
+const CLI::Range kTrials(1, 10000, "1 to 10000");
+
+void add_run(CLI::App& app, CommonOptions& common, RunOptions& run, int& code) {
+  CLI::App* command = app.add_subcommand("run", "Run one workload");
+  command->add_option("WORKLOAD", run.workload, "Its name (mmquake list)")->required();
+  command->add_option("--kernel", run.kernel, "Kernel, or dir:PATH, git:PATH@REV, a .toml file")
+      ->capture_default_str();
+  command->add_option("--machine", run.machine, "Machine")->capture_default_str();
+  command->add_option("--seconds", run.seconds, "Guest time per trial")
+      ->check(kSeconds)
+      ->capture_default_str();
+  command->add_option("--seed", run.seed, "Decides every random choice; 0 draws one")
+      ->capture_default_str();
+  command->add_option("--trials", run.trials, "Trials; each next one has the next seed")
+      ->check(kTrials)
+      ->capture_default_str();
+  command->add_option("--param", run.params, "Workload parameter as key=value; repeatable");
+  command->add_option("--bugs", run.bugs, "Switches of the specimen kernel to put on")
+      ->delimiter(',');
+  command->add_option("--widen", run.widen,
+                      "Delay site: SITE[:MIN-MAX us][:p=PROBABILITY][:comm=THREAD][:spin]");
+  add_vm_options(*command, common);
+  command->callback([&] { code = run_workload(common, run); });
+}
+
+void add_repro(CLI::App& app, CommonOptions& common, ReproOptions& repro, int& code) {
+  CLI::App* command = app.add_subcommand(
+      "repro", "Reproduce a case: its bug kernel must find it, its clean kernel must pass");
+  command->add_option("CASE", repro.case_name, "Its name (mmquake list)")->required();
+  command->add_option("--kernel", repro.kernel,
+                      "Only this kernel: must pass, or with --bugs must find");
+  command->add_option("--machine", repro.machine, "Machine instead of the case's");
+  command->add_option("--seconds", repro.seconds, "Guest time per trial instead of the case's")
+      ->check(kSeconds);
+  command->add_option("--seed", repro.seed, "Decides every random choice; 0 draws one");
+  command->add_option("--trials", repro.trials, "Trials on each kernel")
+      ->check(kTrials)
+      ->capture_default_str();
+  command->add_option("--param", repro.params, "Workload parameter as key=value; repeatable");
+  command->add_option("--bugs", repro.bugs, "Switches to put on (with --kernel)")->delimiter(',');
+  add_vm_options(*command, common);
+  command->callback([&] {
+    if (!repro.bugs.empty() && repro.kernel.empty()) {
+      throw CLI::ValidationError("--bugs", "needs --kernel: a case knows its own switches");
+    }
+    code = repro_case(common, repro);
+  });
+}
+
+// CLI11 prints its own text for --help and usage errors; ours adds where to look.
+int usage_error(CLI::App& app, const CLI::ParseError& error, int argc, char** argv) {
+  if (error.get_exit_code() == 0) return app.exit(error);
+  std::vector<std::string> commands;
+  for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; })) {
+    commands.push_back(command->get_name());
+  }
+  for (int i = 1; i < argc; ++i) {
+    if (argv[i][0] == '-') continue;
+    if (std::find(commands.begin(), commands.end(), argv[i]) == commands.end()) {
+      return fail(unknown_name("command", argv[i], commands));
+    }
+    break;
+  }
+  fmt::print(stderr, "mmquake: {}\nRun with --help to see what it takes.\n", error.what());
+  return kExitUsage;
+}
+
+int run_main(int argc, char** argv) {
+  CommonOptions common;
+  common.program = argv[0];
+  RunOptions run;
+  ReproOptions repro;
+  int code = 0;
+  CLI::App app(kAbout, "mmquake");
+  app.footer(kExamples);
+  app.require_subcommand(1);
+  app.set_version_flag("--version", "mmquake " MMQUAKE_VERSION);
+  bool verbose = false;
+  app.add_flag("-v,--verbose", verbose, "Print what the program does, on stderr");
+  app.parse_complete_callback([&] {
+    if (verbose) spdlog::set_level(spdlog::level::debug);
+  });
+  CLI::App* list = app.add_subcommand("list", "Show cases, workloads, kernels and machines");
+  add_common(*list, common);
+  list->callback([&] { code = list_all(common); });
+  add_run(app, common, run, code);
+  add_repro(app, common, repro, code);
+  add_kernel_command(app, common.json, code);
+  add_doctor_command(app, common.json, code);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return usage_error(app, error, argc, argv);
+  }
+  return code;
+}
+
+}  // namespace
+}  // namespace mmquake
+
+int main(int argc, char** argv) {
+  // Not a command: the process that outlives this one to end its VMs.
+  if (argc == 3 && std::strcmp(argv[1], "vm-reaper") == 0) return mmquake::vm_reaper_main(argv[2]);
+  spdlog::set_default_logger(spdlog::stderr_color_mt("mmquake"));
+  spdlog::set_pattern("mmquake: %^%l%$: %v");
+  spdlog::set_level(spdlog::level::warn);
+  mmquake::catch_interrupts();
+  return mmquake::run_main(argc, argv);
+}

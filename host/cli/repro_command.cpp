@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <random>
+
+#include "host/cli/commands.h"
+#include "host/cli/interrupt.h"
+#include "host/cli/status_line.h"
+
+namespace mmquake {
+namespace {
+
+// One kernel of a case, and what it must show.
+struct Side {
+  std::string label;
+  std::string kernel;
+  std::vector<std::string> bugs;
+  double seconds = 0;
+  bool must_find = false;
+};
+
+struct Outcomes {
+  std::vector<ReportedTrial> trials;
+  std::vector<bool> as_expected;
+  std::filesystem::path directory;
+  std::string again;
+};
+
+std::vector<Side> sides_of(const CaseSpec& spec, const ReproOptions& options) {
+  if (!options.kernel.empty()) {
+    const bool bug = !options.bugs.empty();
+    return {{bug ? "bug put back" : options.kernel, options.kernel, options.bugs,
+             options.seconds > 0 ? options.seconds : bug ? spec.bug_seconds : spec.clean_seconds,
+             bug}};
+  }
+  return {{"bug put back", spec.bug_kernel, spec.bugs,
+           options.seconds > 0 ? options.seconds : spec.bug_seconds, true},
+          {"clean", spec.clean_kernel, {},
+           options.seconds > 0 ? options.seconds : spec.clean_seconds, false}};
+}
+
+bool is_expected(const CaseSpec& spec, const Side& side, const TrialResult& result) {
+  if (!side.must_find) return result.verdict.outcome == Outcome::kPassed;
+  if (result.verdict.outcome != Outcome::kFound) return false;
+  return std::any_of(result.verdict.findings.begin(), result.verdict.findings.end(),
+                     [&](const Finding& finding) {
+                       return finding.title == spec.expect_title &&
+                              std::find(spec.expect_kinds.begin(), spec.expect_kinds.end(),
+                                        finding.kind) != spec.expect_kinds.end();
+                     });
+}
+
+std::string repeat_command(const CommonOptions& common, const ReproOptions& options,
+                           std::uint64_t seed) {
+  std::string out = fmt::format("{} repro {} --seed {}", shell_word(common.program),
+                                shell_word(options.case_name), seed);
+  if (!options.kernel.empty()) out += " --kernel " + shell_word(options.kernel);
+  if (!options.machine.empty()) out += " --machine " + shell_word(options.machine);
+  if (options.seconds > 0) out += fmt::format(" --seconds {}", options.seconds);
+  for (const std::string& param : options.params) out += " --param " + shell_word(param);
+  for (const std::string& bug : options.bugs) out += " --bugs " + shell_word(bug);
+  if (common.accel != "auto") out += " --accel " + common.accel;
+  if (common.connect != "qemu:///embed") out += " --connect " + shell_word(common.connect);
+  return out;
+}
+
+Result<TrialPlan> plan_side(Session& session, const CaseSpec& spec, const Side& side,
+                            const ReproOptions& options) {
+  auto params = parse_params(options.params);
+  if (!params) return tl::make_unexpected(params.error());
+  std::map<std::string, std::string> merged = spec.params;
+  for (const auto& [key, value] : *params) merged[key] = value;
+  if (auto fits = session.workloads().check_params(spec.workload, merged); !fits) {
+    return tl::make_unexpected(fits.error());
+  }
+  auto plan = session.prepare(side.kernel,
+                              options.machine.empty() ? spec.machine : options.machine, side.bugs);
+  if (!plan) return plan;
+  plan->guest.workload = spec.workload;
+  plan->guest.params = merged;
+  plan->guest.seconds = side.seconds;
+  plan->guest.widen = spec.widen;
+  return plan;
+}
+
+Result<> run_side(Session& session, const CaseSpec& spec, const Side& side,
+                  const ReproOptions& options, const TrialPlan& plan, std::uint64_t first_seed,
+                  Outcomes& outcomes) {
+  for (int i = 0; i < options.trials && !interrupted(); ++i) {
+    ReportedTrial trial;
+    trial.plan = plan;
+    trial.side = side.label;
+    trial.number = i + 1;
+    trial.of = options.trials;
+    trial.plan.guest.seed = first_seed + static_cast<std::uint64_t>(i);
+    trial.plan.name = fmt::format("{}-{:03}", side.must_find ? "bug" : "clean", i + 1);
+    trial.plan.directory = outcomes.directory / trial.plan.name;
+    trial.plan.repeat_command =
+        repeat_command(session.options(), options, trial.plan.guest.seed);
+    auto ran = session.run(std::move(trial));
+    if (!ran) return tl::make_unexpected(ran.error());
+    const bool expected = is_expected(spec, side, ran->result);
+    std::FILE* out = session.human();
+    fmt::print(out, "  {}{}\n", verdict_line(*ran, wants_colour(out)),
+               expected              ? ""
+               : side.must_find      ? fmt::format("  <- expected '{}'", spec.expect_title)
+                                     : "  <- expected to pass");
+    std::fflush(out);
+    outcomes.as_expected.push_back(expected);
+    outcomes.trials.push_back(std::move(*ran));
+  }
+  return {};
+}
+
+Result<Outcomes> reproduce(Session& session, const ReproOptions& options) {
+  auto spec = session.catalogue().find_case(options.case_name);
+  if (!spec) return tl::make_unexpected(spec.error());
+  Outcomes outcomes;
+  auto directory = session.run_directory(spec->name);
+  if (!directory) return tl::make_unexpected(directory.error());
+  outcomes.directory = *directory;
+  const std::uint64_t seed = options.seed != 0 ? options.seed : std::random_device{}();
+  outcomes.again = repeat_command(session.options(), options, seed);
+  if (options.trials > 1) outcomes.again += fmt::format(" --trials {}", options.trials);
+  // Both kernels first: nobody wants to wait for a build between the two verdicts.
+  const std::vector<Side> sides = sides_of(*spec, options);
+  std::vector<TrialPlan> plans;
+  for (const Side& side : sides) {
+    auto plan = plan_side(session, *spec, side, options);
+    if (!plan) return tl::make_unexpected(plan.error());
+    plans.push_back(std::move(*plan));
+  }
+  fmt::print(session.human(), "case {:<24} ({})\n", spec->name, spec->summary);
+  for (std::size_t i = 0; i < sides.size() && !interrupted(); ++i) {
+    if (auto ran = run_side(session, *spec, sides[i], options, plans[i], seed, outcomes); !ran) {
+      return tl::make_unexpected(ran.error());
+    }
+  }
+  return outcomes;
+}
+
+// Text for report.txt of the whole run: the verdict lines, then each trial's report.
+std::string whole_report(const ReproOptions& options, const Outcomes& outcomes) {
+  std::string out = fmt::format("mmquake repro {}\n\n", options.case_name);
+  for (const ReportedTrial& trial : outcomes.trials) {
+    out += "  " + verdict_line(trial, false) + "\n";
+  }
+  out += "\nagain: " + outcomes.again + "\n";
+  for (const ReportedTrial& trial : outcomes.trials) {
+    out += "\n" + std::string(72, '-') + "\n" + trial_report(trial);
+  }
+  return out;
+}
+
+int exit_code_of(const Outcomes& outcomes) {
+  int code = kExitExpected;
+  for (std::size_t i = 0; i < outcomes.trials.size(); ++i) {
+    if (outcomes.as_expected[i]) continue;
+    const Outcome outcome = outcomes.trials[i].result.verdict.outcome;
+    if (outcome == Outcome::kBroken) return kExitBroken;
+    if (outcome == Outcome::kSkipped) {
+      code = code == kExitExpected ? kExitSkipped : code;
+    } else {
+      code = kExitUnexpected;
+    }
+  }
+  return code;
+}
+
+}  // namespace
+
+int repro_case(const CommonOptions& common, const ReproOptions& options) {
+  auto session = Session::open(common);
+  if (!session) return fail(session.error());
+  auto outcomes = reproduce(**session, options);
+  if (!outcomes) return interrupted() ? interrupted_exit_code() : fail(outcomes.error());
+  const std::filesystem::path report = outcomes->directory / "report.txt";
+  if (auto written = write_file(report, whole_report(options, *outcomes)); !written) {
+    return fail(written.error());
+  }
+  fmt::print((*session)->human(), "report: {}     again: {}\n", report.string(), outcomes->again);
+  if (common.json) {
+    nlohmann::json out = nlohmann::json::array();
+    for (std::size_t i = 0; i < outcomes->trials.size(); ++i) {
+      nlohmann::json trial = verdict_json(outcomes->trials[i]);
+      trial["side"] = outcomes->trials[i].side;
+      trial["as_expected"] = static_cast<bool>(outcomes->as_expected[i]);
+      out.push_back(std::move(trial));
+    }
+    const nlohmann::json whole = {{"case", options.case_name},
+                                  {"report", report.string()},
+                                  {"again", outcomes->again},
+                                  {"trials", out}};
+    fmt::print("{}\n", whole.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
+  }
+  return interrupted() ? interrupted_exit_code() : exit_code_of(*outcomes);
+}
+
+}  // namespace mmquake

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <fmt/format.h>
+
+#include <random>
+
+#include "host/cli/commands.h"
+#include "host/cli/interrupt.h"
+#include "host/cli/status_line.h"
+
+namespace mmquake {
+namespace {
+
+std::string repeat_command(const CommonOptions& common, const RunOptions& options,
+                           std::uint64_t seed) {
+  std::string out = fmt::format("{} run {} --kernel {} --machine {} --seconds {} --seed {}",
+                                shell_word(common.program), options.workload,
+                                shell_word(options.kernel), shell_word(options.machine),
+                                options.seconds, seed);
+  for (const std::string& param : options.params) out += " --param " + shell_word(param);
+  for (const std::string& bug : options.bugs) out += " --bugs " + shell_word(bug);
+  for (const std::string& site : options.widen) out += " --widen " + shell_word(site);
+  if (common.accel != "auto") out += " --accel " + common.accel;
+  if (common.connect != "qemu:///embed") out += " --connect " + shell_word(common.connect);
+  return out;
+}
+
+Result<GuestPlan> guest_plan(const Session& session, const RunOptions& options) {
+  GuestPlan guest;
+  auto params = parse_params(options.params);
+  if (!params) return tl::make_unexpected(params.error());
+  if (auto fits = session.workloads().check_params(options.workload, *params); !fits) {
+    return tl::make_unexpected(fits.error());
+  }
+  guest.workload = options.workload;
+  guest.params = *params;
+  guest.seconds = options.seconds;
+  for (const std::string& text : options.widen) {
+    auto site = parse_widen(text);
+    if (!site) return tl::make_unexpected(site.error());
+    guest.widen.push_back(*site);
+  }
+  return guest;
+}
+
+int exit_code_of(const std::vector<ReportedTrial>& trials) {
+  // Broken first: nothing else that this run says can be trusted to be complete.
+  for (Outcome outcome : {Outcome::kBroken, Outcome::kFound, Outcome::kSkipped}) {
+    for (const ReportedTrial& trial : trials) {
+      if (trial.result.verdict.outcome != outcome) continue;
+      return outcome == Outcome::kBroken  ? kExitBroken
+             : outcome == Outcome::kFound ? kExitUnexpected
+                                          : kExitSkipped;
+    }
+  }
+  return kExitExpected;
+}
+
+void print_trial(const Session& session, const ReportedTrial& trial) {
+  std::FILE* out = session.human();
+  fmt::print(out, "  {}\n", verdict_line(trial, wants_colour(out)));
+  const std::string tables =
+      counter_tables(trial.result.summary.counters, trial.result.summary.time_s);
+  if (!tables.empty()) fmt::print(out, "\n{}\n", tables);
+  fmt::print(out, "    report: {}\n    again:  {}\n",
+             (trial.result.directory / "report.txt").string(), trial.plan.repeat_command);
+  std::fflush(out);
+}
+
+Result<std::vector<ReportedTrial>> run_trials(Session& session, const RunOptions& options) {
+  auto guest = guest_plan(session, options);
+  if (!guest) return tl::make_unexpected(guest.error());
+  auto plan = session.prepare(options.kernel, options.machine, options.bugs);
+  if (!plan) return tl::make_unexpected(plan.error());
+  auto root = session.run_directory(options.workload);
+  if (!root) return tl::make_unexpected(root.error());
+  plan->guest = *guest;
+  const std::uint64_t first = options.seed != 0 ? options.seed : std::random_device{}();
+  std::vector<ReportedTrial> done;
+  for (int i = 0; i < options.trials && !interrupted(); ++i) {
+    ReportedTrial trial;
+    trial.plan = *plan;
+    trial.side = options.bugs.empty() ? plan->kernel.name : "bug put back";
+    trial.number = i + 1;
+    trial.of = options.trials;
+    trial.plan.guest.seed = first + static_cast<std::uint64_t>(i);
+    trial.plan.name = fmt::format("trial-{:03}", i + 1);
+    trial.plan.directory = *root / trial.plan.name;
+    trial.plan.repeat_command =
+        repeat_command(session.options(), options, trial.plan.guest.seed);
+    auto ran = session.run(std::move(trial));
+    if (!ran) return tl::make_unexpected(ran.error());
+    print_trial(session, *ran);
+    done.push_back(std::move(*ran));
+  }
+  return done;
+}
+
+}  // namespace
+
+int run_workload(const CommonOptions& common, const RunOptions& options) {
+  auto session = Session::open(common);
+  if (!session) return fail(session.error());
+  auto trials = run_trials(**session, options);
+  if (!trials) return interrupted() ? interrupted_exit_code() : fail(trials.error());
+  if (common.json) {
+    nlohmann::json out = nlohmann::json::array();
+    for (const ReportedTrial& trial : *trials) out.push_back(verdict_json(trial));
+    fmt::print("{}\n", out.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
+  }
+  return interrupted() ? interrupted_exit_code() : exit_code_of(*trials);
+}
+
+}  // namespace mmquake

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// What the commands that boot a VM share: configuration, kernels, hypervisor, accelerator.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "guest/protocol/result.h"
+#include "host/kernel/kernel_store.h"
+#include "host/machine/machine.h"
+#include "host/plan/plan.h"
+#include "host/plan/workloads.h"
+#include "host/report/report.h"
+
+namespace mmquake {
+
+struct CommonOptions {
+  std::string program = "mmquake";        // argv[0], for the command that repeats a run
+  std::string connect = "qemu:///embed";  // libvirt URI
+  std::string accel = "auto";
+  bool json = false;
+  std::filesystem::path out;  // where the run's directory goes; empty: the state directory
+};
+
+// Prints the error for a person on stderr and gives the exit code of its kind: 2, 3 or 4.
+int fail(const Error& error);
+
+// The exit codes of the commands that run trials.
+inline constexpr int kExitExpected = 0;
+inline constexpr int kExitUnexpected = 1;
+inline constexpr int kExitUsage = 2;
+inline constexpr int kExitBroken = 3;
+inline constexpr int kExitSkipped = 4;
+
+class Session {
+ public:
+  // Reads what the guest binary offers; starts no VM.
+  static Result<std::unique_ptr<Session>> open(CommonOptions options);
+  ~Session();
+
+  const CommonOptions& options() const { return options_; }
+  const Catalogue& catalogue() const { return catalogue_; }
+  const WorkloadCatalogue& workloads() const { return workloads_; }
+  KernelStore& kernels() { return kernels_; }
+
+  // Gets the kernel (builds it if need be, with progress), its initramfs, the machine and the
+  // accelerator into a plan that lacks only guest, name and directory.
+  Result<TrialPlan> prepare(const std::string& kernel, const std::string& machine,
+                            const std::vector<std::string>& bugs);
+
+  // A fresh directory runs/TIME-LABEL for this run.
+  Result<std::filesystem::path> run_directory(const std::string& label);
+
+  // Runs one trial with a status line, writes its files.
+  Result<ReportedTrial> run(ReportedTrial trial);
+
+  // Where lasting text for a person goes: stdout, or stderr under --json.
+  std::FILE* human() const { return options_.json ? stderr : stdout; }
+
+ private:
+  Session(CommonOptions options, WorkloadCatalogue workloads);
+  Result<Hypervisor*> hypervisor();
+  Result<std::filesystem::path> initramfs(const KernelArtifact& kernel);
+  Result<Accelerator> accelerator(const KernelArtifact& kernel,
+                                  const std::filesystem::path& initramfs);
+
+  CommonOptions options_;
+  Catalogue catalogue_;
+  WorkloadCatalogue workloads_;
+  KernelStore kernels_;
+  std::unique_ptr<Hypervisor> hypervisor_;
+};
+
+// The static guest binary beside this program.
+std::filesystem::path guest_binary();
+
+// "k=v" pairs to a map; an error names the pair that has no '='.
+Result<std::map<std::string, std::string>> parse_params(const std::vector<std::string>& pairs);
+
+// SITE[:MIN-MAX][:p=PROBABILITY][:comm=NAME][:spin], times in microseconds.
+Result<WidenSite> parse_widen(const std::string& text);
+
+// A word for a POSIX shell, quoted only where it must be.
+std::string shell_word(const std::string& word);
+
+}  // namespace mmquake

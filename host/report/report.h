@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// Trials as text and JSON. Whatever a guest said is escaped before a person sees it.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "guest/protocol/result.h"
+#include "host/campaign/trial.h"
+
+namespace mmquake {
+
+// A trial with what the report says about it.
+struct ReportedTrial {
+  std::string kernel;  // "6.1.192"
+  std::string side;    // "bug put back", "clean", or the kernel's name
+  int number = 1;
+  int of = 1;
+  TrialPlan plan;
+  TrialResult result;
+};
+
+// "12,345"
+std::string thousands(std::uint64_t n);
+
+// One line without its indent: "6.1.192  bug put back   FOUND   hang in f   after 3.1 s, ...".
+// `colour` adds ANSI colours.
+std::string verdict_line(const ReportedTrial& trial, bool colour);
+
+// verdict.json: everything a script needs, under stable names.
+nlohmann::json verdict_json(const ReportedTrial& trial);
+
+// Counters named a/b/c as tables, a first; rates per second of `seconds`. Empty when there are
+// none.
+std::string counter_tables(const Counters& counters, double seconds);
+
+// report.txt: the story of one trial for a person, stacks symbolized from the artifact's vmlinux.
+std::string trial_report(const ReportedTrial& trial);
+
+// Writes plan.json, verdict.json, report.txt and the command into the trial's directory.
+Result<> write_trial(const ReportedTrial& trial);
+
+// Writes `text` to `path`, by a rename.
+Result<> write_file(const std::filesystem::path& path, const std::string& text);
+
+}  // namespace mmquake
