@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "host/campaign/verdict.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace mmquake {
+namespace {
+
+using ::testing::HasSubstr;
+
+// A trial in which everything went well; each test spoils one thing.
+Observation good() {
+  Observation seen;
+  seen.end = TrialEnd::kPoweredOff;
+  seen.hello = Hello{};
+  Summary summary;
+  summary.outcome = Outcome::kPassed;
+  summary.rounds = 10;
+  seen.summary = summary;
+  seen.workload_console_offset = 1000;
+  return seen;
+}
+
+KernelReport report(std::string kind, std::string title, std::uint64_t offset = 2000) {
+  return {std::move(kind), std::move(title), "log", offset};
+}
+
+FindingRecord hang() {
+  FindingRecord record;
+  record.kind = "hang";
+  record.title = "hang in handle_userfault";
+  record.time_s = 3;
+  record.round = 41;
+  return record;
+}
+
+TEST(Judge, PassesWhatIsGood) {
+  const Verdict verdict = judge(good());
+  EXPECT_EQ(verdict.outcome, Outcome::kPassed);
+  EXPECT_TRUE(verdict.findings.empty());
+}
+
+TEST(Judge, OracleFindingIsFoundWithItsTimeAndRound) {
+  Observation seen = good();
+  seen.findings = {hang(), hang()};
+  seen.summary->outcome = Outcome::kFound;
+  const Verdict verdict = judge(seen);
+  ASSERT_EQ(verdict.outcome, Outcome::kFound);
+  ASSERT_EQ(verdict.findings.size(), 1U) << "one title, one finding";
+  EXPECT_EQ(verdict.findings[0].title, "hang in handle_userfault");
+  EXPECT_EQ(verdict.findings[0].source, "oracle");
+  EXPECT_EQ(verdict.findings[0].round, 41U);
+}
+
+TEST(Judge, KernelReportIsFoundEvenIfTheGuestSaysPassed) {
+  Observation seen = good();
+  seen.reports = {report("warning", "WARNING in split_huge_page_to_list")};
+  const Verdict verdict = judge(seen);
+  ASSERT_EQ(verdict.outcome, Outcome::kFound);
+  EXPECT_EQ(verdict.findings[0].source, "console");
+}
+
+TEST(Judge, KernelReportAndCrashWithoutSummaryIsFound) {
+  Observation seen = good();
+  seen.end = TrialEnd::kCrashed;
+  seen.summary.reset();
+  seen.reports = {report("oops", "general protection fault in move_pages")};
+  EXPECT_EQ(judge(seen).outcome, Outcome::kFound);
+}
+
+TEST(Judge, HostReasonsAreBrokenWhateverWasSeen) {
+  for (const TrialEnd end : {TrialEnd::kHostFailure, TrialEnd::kInterrupted}) {
+    Observation seen = good();
+    seen.end = end;
+    seen.findings = {hang()};
+    seen.reports = {report("oops", "general protection fault in f")};
+    const Verdict verdict = judge(seen);
+    EXPECT_EQ(verdict.outcome, Outcome::kBroken);
+    EXPECT_EQ(verdict.findings.size(), 2U) << "what was seen is kept as evidence";
+  }
+}
+
+TEST(Judge, NoBootIsBrokenAlsoWithAKernelReport) {
+  Observation seen;
+  seen.end = TrialEnd::kNoBoot;
+  EXPECT_THAT(judge(seen).reason, HasSubstr("PID 1 was never heard of"));
+  seen.reports = {report("panic", "kernel panic: VFS: Unable to mount root fs", 500)};
+  const Verdict verdict = judge(seen);
+  EXPECT_EQ(verdict.outcome, Outcome::kBroken);
+  EXPECT_THAT(verdict.reason, HasSubstr("boot failure: kernel panic"));
+}
+
+TEST(Judge, WarningBeforeTheWorkloadIsNotTheWorkloads) {
+  Observation seen = good();
+  seen.reports = {report("warning", "WARNING in topology_sane", 999)};
+  const Verdict verdict = judge(seen);
+  EXPECT_EQ(verdict.outcome, Outcome::kBroken);
+  EXPECT_THAT(verdict.reason, HasSubstr("before the workload began"));
+}
+
+TEST(Judge, GuestOutOfMemoryIsBroken) {
+  Observation seen = good();
+  seen.reports = {report("oom", "out of memory")};
+  EXPECT_EQ(judge(seen).outcome, Outcome::kBroken);
+}
+
+TEST(Judge, OtherProtocolIsBroken) {
+  Observation seen = good();
+  seen.hello->protocol = kProtocolVersion + 1;
+  EXPECT_EQ(judge(seen).outcome, Outcome::kBroken);
+}
+
+TEST(Judge, FindingOfUnknownKindIsBroken) {
+  Observation seen = good();
+  FindingRecord nonsense = hang();
+  nonsense.kind = "<script>";
+  seen.findings = {nonsense};
+  EXPECT_EQ(judge(seen).outcome, Outcome::kBroken);
+}
+
+TEST(Judge, SilenceIsFoundOnlyWhenTheNmiCaughtAStuckCpu) {
+  Observation seen = good();
+  seen.end = TrialEnd::kSilent;
+  seen.summary.reset();
+  EXPECT_EQ(judge(seen).outcome, Outcome::kBroken) << "no diagnosis at all";
+
+  KernelReport nmi = report("nmi", "NMI in default_idle");
+  nmi.log = "RIP: 0010:default_idle+0xf/0x10\nRIP: 0010:default_idle+0xf/0x10\n";
+  seen.reports = {nmi};
+  EXPECT_EQ(judge(seen).outcome, Outcome::kBroken) << "all CPUs idle: the harness hangs";
+
+  seen.reports[0].log += "RIP: 0010:isolate_migratepages_block+0x1f/0x500\n";
+  const Verdict verdict = judge(seen);
+  ASSERT_EQ(verdict.outcome, Outcome::kFound);
+  EXPECT_EQ(verdict.findings[0].kind, "hang");
+}
+
+TEST(Judge, FloodIsBrokenUnlessTheKernelReportedSomething) {
+  Observation seen = good();
+  seen.end = TrialEnd::kConsoleFlood;
+  EXPECT_EQ(judge(seen).outcome, Outcome::kBroken);
+  seen.reports = {report("kernel-bug", "BUG: Bad page map")};
+  EXPECT_EQ(judge(seen).outcome, Outcome::kFound);
+}
+
+TEST(Judge, MissingOrContradictingSummariesAreBroken) {
+  for (const TrialEnd end : {TrialEnd::kPoweredOff, TrialEnd::kCrashed, TrialEnd::kOverran}) {
+    Observation seen = good();
+    seen.end = end;
+    seen.summary.reset();
+    EXPECT_EQ(judge(seen).outcome, Outcome::kBroken);
+  }
+  Observation seen = good();
+  seen.summary->outcome = Outcome::kFound;
+  EXPECT_THAT(judge(seen).reason, HasSubstr("never arrived"));
+  seen = good();
+  seen.summary->rounds = 0;
+  EXPECT_THAT(judge(seen).reason, HasSubstr("not one round"));
+  seen = good();
+  seen.end = TrialEnd::kCrashed;
+  EXPECT_EQ(judge(seen).outcome, Outcome::kBroken);
+  seen = good();
+  seen.end = TrialEnd::kNoPowerOff;
+  EXPECT_THAT(judge(seen).reason, HasSubstr("did not power off"));
+}
+
+TEST(Judge, WideningWithoutEffectIsBroken) {
+  Observation seen = good();
+  seen.widening_asked = true;
+  EXPECT_EQ(judge(seen).outcome, Outcome::kBroken);
+  seen.summary->widener = {{"handle_userfault", 100, 0, 0}};
+  EXPECT_EQ(judge(seen).outcome, Outcome::kBroken) << "hits alone are no delay";
+  seen.summary->widener[0].effective = 1;
+  EXPECT_EQ(judge(seen).outcome, Outcome::kPassed);
+}
+
+TEST(Judge, GuestsOwnBrokenAndSkippedKeepTheirReason) {
+  for (const Outcome outcome : {Outcome::kBroken, Outcome::kSkipped}) {
+    Observation seen = good();
+    seen.summary->outcome = outcome;
+    seen.summary->reason = "needs 2 nodes";
+    EXPECT_EQ(judge(seen).outcome, outcome);
+    EXPECT_EQ(judge(seen).reason, "needs 2 nodes");
+  }
+}
+
+}  // namespace
+}  // namespace mmquake
