@@ -42,7 +42,7 @@ struct MachineActivity {
   std::string records_virtio;  // new bytes of the virtio-serial port
   std::string records_serial;  // new bytes of ttyS1
   MachineState state = MachineState::kRunning;
-  std::string host_failure;    // for kHostFailed: QEMU's last words
+  std::string host_failure;  // for kHostFailed: QEMU's last words
 };
 
 // One VM. The destructor ends it.
@@ -55,7 +55,7 @@ class Machine {
   // Writes to both record channels (the guest reads the one it opened).
   virtual Result<> send(std::string_view bytes) = 0;
   virtual Result<> inject_nmi() = 0;
-  virtual Result<> resume() = 0;   // after kCrashed: lets the panic print to its end
+  virtual Result<> resume() = 0;  // after kCrashed: lets the panic print to its end
   virtual Result<std::string> monitor(const std::string& hmp_command) = 0;
   virtual Result<> destroy() = 0;  // idempotent
 };

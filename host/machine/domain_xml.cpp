@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "host/machine/domain_xml.h"
+
+#include <fmt/format.h>
+#include <sys/un.h>
+
+#include <pugixml.hpp>
+#include <sstream>
+
+namespace mmquake {
+namespace {
+
+// x86's COMMAND_LINE_SIZE, with its NUL. The kernel cuts what is longer without a word.
+constexpr std::size_t kMaxCommandLine = 2047;
+constexpr const char* kQemuNamespace = "http://libvirt.org/schemas/domain/qemu/1.0";
+// Slots of the root bus that libvirt's own choices (1, 0x1f) leave free.
+constexpr const char* kVirtioSlot = "0x10";
+constexpr const char* kPanicSlot = "0x11";
+
+pugi::xml_node text_child(pugi::xml_node parent, const char* name, const std::string& text) {
+  pugi::xml_node node = parent.append_child(name);
+  node.text().set(text.c_str());
+  return node;
+}
+
+void attribute(pugi::xml_node node, const char* name, const std::string& value) {
+  node.append_attribute(name).set_value(value.c_str());
+}
+
+int total_cpus(const MachineSpec& machine) {
+  int sum = 0;
+  for (const NodeSpec& node : machine.nodes) sum += node.cpus;
+  return sum;
+}
+
+std::uint64_t total_memory_mib(const MachineSpec& machine) {
+  std::uint64_t sum = 0;
+  for (const NodeSpec& node : machine.nodes) sum += node.memory_mib;
+  return sum;
+}
+
+// One socket a node: CPUs of one package on two nodes make the guest warn in topology_sane().
+// With nodes of different sizes only one socket a CPU keeps the packages within their nodes.
+int sockets(const MachineSpec& machine) {
+  int with_cpus = 0;
+  int first = 0;
+  for (const NodeSpec& node : machine.nodes) {
+    if (node.cpus == 0) continue;
+    if (first == 0) first = node.cpus;
+    if (node.cpus != first) return total_cpus(machine);
+    ++with_cpus;
+  }
+  return with_cpus;
+}
+
+void add_numa(pugi::xml_node cpu, const MachineSpec& machine) {
+  pugi::xml_node numa = cpu.append_child("numa");
+  int next_cpu = 0;
+  for (std::size_t id = 0; id < machine.nodes.size(); ++id) {
+    const NodeSpec& node = machine.nodes[id];
+    pugi::xml_node cell = numa.append_child("cell");
+    attribute(cell, "id", std::to_string(id));
+    if (node.cpus > 0) {
+      attribute(cell, "cpus", fmt::format("{}-{}", next_cpu, next_cpu + node.cpus - 1));
+      next_cpu += node.cpus;
+    }
+    attribute(cell, "memory", std::to_string(node.memory_mib));
+    attribute(cell, "unit", "MiB");
+    if (machine.distances.empty()) continue;
+    pugi::xml_node distances = cell.append_child("distances");
+    for (std::size_t to = 0; to < machine.nodes.size(); ++to) {
+      pugi::xml_node sibling = distances.append_child("sibling");
+      attribute(sibling, "id", std::to_string(to));
+      attribute(sibling, "value", std::to_string(machine.distances[id][to]));
+    }
+  }
+}
+
+void add_cpu(pugi::xml_node domain, const BootRequest& request) {
+  const MachineSpec& machine = request.machine;
+  pugi::xml_node cpu = domain.append_child("cpu");
+  if (request.accelerator == Accelerator::kKvm) {
+    attribute(cpu, "mode", "host-passthrough");
+    attribute(cpu, "migratable", "off");
+  } else {
+    attribute(cpu, "mode", "maximum");
+  }
+  attribute(cpu, "check", "none");
+  pugi::xml_node topology = cpu.append_child("topology");
+  const int packages = sockets(machine);
+  attribute(topology, "sockets", std::to_string(packages));
+  attribute(topology, "dies", "1");
+  attribute(topology, "cores", std::to_string(total_cpus(machine) / packages));
+  attribute(topology, "threads", "1");
+  add_numa(cpu, machine);
+}
+
+void add_boot(pugi::xml_node domain, const BootRequest& request) {
+  pugi::xml_node os = domain.append_child("os");
+  pugi::xml_node type = text_child(os, "type", "hvm");
+  attribute(type, "arch", "x86_64");
+  attribute(type, "machine", "q35");
+  text_child(os, "kernel", request.bzimage.string());
+  text_child(os, "initrd", request.initramfs.string());
+  text_child(os, "cmdline", kernel_command_line(request));
+}
+
+pugi::xml_node add_character_device(pugi::xml_node devices, const char* element,
+                                    const char* backend, const std::filesystem::path& path) {
+  pugi::xml_node node = devices.append_child(element);
+  attribute(node, "type", backend);
+  pugi::xml_node source = node.append_child("source");
+  if (std::string_view(backend) == "unix") attribute(source, "mode", "bind");
+  attribute(source, "path", path.string());
+  return node;
+}
+
+void add_devices(pugi::xml_node domain, const DomainPaths& paths) {
+  pugi::xml_node devices = domain.append_child("devices");
+  pugi::xml_node usb = devices.append_child("controller");
+  attribute(usb, "type", "usb");
+  attribute(usb, "model", "none");
+  pugi::xml_node virtio = devices.append_child("controller");
+  attribute(virtio, "type", "virtio-serial");
+  attribute(virtio, "index", "0");
+  // On the root bus: a root port costs the guest a bridge scan at boot.
+  pugi::xml_node address = virtio.append_child("address");
+  attribute(address, "type", "pci");
+  attribute(address, "bus", "0x00");
+  attribute(address, "slot", kVirtioSlot);
+
+  pugi::xml_node console = add_character_device(devices, "serial", "file", paths.console);
+  attribute(console.append_child("target"), "port", "0");
+  pugi::xml_node serial = add_character_device(devices, "serial", "unix", paths.serial_socket);
+  attribute(serial.append_child("target"), "port", "1");
+  pugi::xml_node port = add_character_device(devices, "channel", "unix", paths.virtio_socket);
+  pugi::xml_node target = port.append_child("target");
+  attribute(target, "type", "virtio");
+  attribute(target, "name", kRecordPort);
+  attribute(devices.append_child("memballoon"), "model", "none");
+}
+
+// libvirt 9.0 knows only the ISA pvpanic, whose driver needs ACPI's platform bus; the guest
+// kernels have the PCI one. libvirt handles its event all the same.
+void add_panic_device(pugi::xml_node domain) {
+  pugi::xml_node command = domain.append_child("qemu:commandline");
+  for (const std::string& word :
+       {std::string("-device"), fmt::format("pvpanic-pci,bus=pcie.0,addr={}", kPanicSlot)}) {
+    attribute(command.append_child("qemu:arg"), "value", word);
+  }
+}
+
+Result<> check(const BootRequest& request, const DomainPaths& paths) {
+  const MachineSpec& machine = request.machine;
+  if (total_cpus(machine) < 1) {
+    return usage("machine '" + machine.name + "' has no CPU; give at least one node cpus >= 1");
+  }
+  if (!machine.distances.empty()) {
+    bool square = machine.distances.size() == machine.nodes.size();
+    for (const auto& row : machine.distances) square &= row.size() == machine.nodes.size();
+    if (!square) {
+      return usage(fmt::format("machine '{0}': the distance table must have {1} rows of {1}",
+                               machine.name, machine.nodes.size()));
+    }
+  }
+  const std::size_t length = kernel_command_line(request).size();
+  if (length > kMaxCommandLine) {
+    return usage(
+        fmt::format("the kernel command line has {} characters; the kernel reads {}: "
+                    "give fewer boot arguments",
+                    length, kMaxCommandLine));
+  }
+  for (const auto& socket : {paths.serial_socket, paths.virtio_socket}) {
+    if (socket.string().size() >= sizeof(sockaddr_un{}.sun_path)) {
+      return usage(
+          fmt::format("socket path '{}' is longer than {} characters: set "
+                      "XDG_RUNTIME_DIR to a shorter directory",
+                      socket.string(), sizeof(sockaddr_un{}.sun_path) - 1));
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+std::string kernel_command_line(const BootRequest& request) {
+  // panic=1: after its last words a panicked guest restarts, which ends the VM, so nobody has
+  // to guess when the words are complete.
+  std::string line = "console=ttyS0 panic=1 nokaslr";
+  for (const auto* args : {&request.machine.boot_args, &request.boot_args}) {
+    for (const std::string& arg : *args) line += " " + arg;
+  }
+  return line;
+}
+
+Result<std::string> domain_xml(const BootRequest& request, const DomainPaths& paths) {
+  if (auto checked = check(request, paths); !checked) {
+    return tl::make_unexpected(checked.error());
+  }
+  pugi::xml_document document;
+  pugi::xml_node domain = document.append_child("domain");
+  attribute(domain, "type", request.accelerator == Accelerator::kKvm ? "kvm" : "qemu");
+  attribute(domain, "xmlns:qemu", kQemuNamespace);
+  text_child(domain, "name", request.name);
+  pugi::xml_node memory =
+      text_child(domain, "memory", std::to_string(total_memory_mib(request.machine)));
+  attribute(memory, "unit", "MiB");
+  text_child(domain, "vcpu", std::to_string(total_cpus(request.machine)));
+  add_boot(domain, request);
+  pugi::xml_node features = domain.append_child("features");
+  features.append_child("acpi");
+  features.append_child("apic");
+  add_cpu(domain, request);
+  text_child(domain, "on_poweroff", "destroy");
+  text_child(domain, "on_reboot", "destroy");
+  // The crashed guest stays, paused: its console and memory are the evidence.
+  text_child(domain, "on_crash", "preserve");
+  add_devices(domain, paths);
+  add_panic_device(domain);
+  std::ostringstream out;
+  document.save(out, "  ", pugi::format_indent | pugi::format_no_declaration);
+  return out.str();
+}
+
+}  // namespace mmquake
