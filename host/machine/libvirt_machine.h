@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#pragma once
+
+#include <libvirt/libvirt.h>
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "host/machine/channel.h"
+#include "host/machine/console_tail.h"
+#include "host/machine/machine.h"
+#include "host/machine/vm_status.h"
+
+namespace mmquake {
+
+struct DomainDeleter {
+  void operator()(virDomainPtr domain) const { virDomainFree(domain); }
+};
+using DomainHandle = std::unique_ptr<virDomain, DomainDeleter>;
+
+// One VM of libvirt, from its start on.
+class LibvirtMachine final : public Machine {
+ public:
+  struct Parts {
+    DomainHandle domain;
+    std::shared_ptr<VmStatus> status;
+    ConsoleTail console;
+    Channel serial;
+    Channel virtio;
+    std::filesystem::path qemu_log;  // empty where it is not ours to read
+    // Called once, when the VM has ended for good.
+    std::function<void()> on_gone;
+  };
+  explicit LibvirtMachine(Parts parts);
+  LibvirtMachine(const LibvirtMachine&) = delete;
+  LibvirtMachine& operator=(const LibvirtMachine&) = delete;
+  ~LibvirtMachine() override;
+
+  Result<MachineActivity> wait(std::chrono::milliseconds timeout) override;
+  Result<> send(std::string_view bytes) override;
+  Result<> inject_nmi() override;
+  Result<> resume() override;
+  Result<std::string> monitor(const std::string& hmp_command) override;
+  Result<> destroy() override;
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  MachineActivity take();
+  Result<> sleep_until_news(Clock::time_point deadline);
+
+  Parts parts_;
+  Clock::time_point console_read_;
+  bool gone_ = false;
+};
+
+// The last lines that QEMU itself wrote to libvirt's log of a VM.
+std::string qemu_last_words(const std::filesystem::path& log);
+
+}  // namespace mmquake
