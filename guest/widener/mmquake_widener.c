@@ -18,6 +18,11 @@
  *              seed N           restart every site's random stream from N
  *              enable 0|1       0 lets every task pass; sites and counts stay
  *   sites    one line a site: its name and its counters
+ *
+ * Add and clear sites while the code under them is quiet, and use 'enable' while
+ * it is hot: QEMU's TCG before 8.1 can keep a stale translation of an
+ * instruction that is patched while another CPU translates it. Such a CPU then
+ * runs into an int3 that is no longer there, for ever.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -64,7 +69,7 @@ struct widener_site {
 	u32 ppm;
 	bool spin;
 	u64 stream;			/* hash of the name */
-	atomic64_t draws;
+	atomic64_t drawn;		/* hits since the seed was set */
 	atomic_t in_stub;		/* tasks between pre-handler and way back */
 	atomic64_t hits;
 	atomic64_t effective;
@@ -88,6 +93,7 @@ struct widener_token {
 	struct task_struct *owner;	/* NULL: free */
 	unsigned long sp;
 	struct widener_site *site;
+	u64 hit;			/* which hit of the site this is */
 	enum token_state state;
 };
 
@@ -214,7 +220,7 @@ static struct widener_token *token_in_stub(void)
 NOKPROBE_SYMBOL(token_in_stub);
 
 static struct widener_token *token_claim(struct widener_site *site,
-					 unsigned long sp)
+					 unsigned long sp, u64 hit)
 {
 	unsigned int i;
 
@@ -226,6 +232,7 @@ static struct widener_token *token_claim(struct widener_site *site,
 			continue;
 		token->site = site;
 		token->sp = sp;
+		token->hit = hit;
 		WRITE_ONCE(token->state, TOKEN_CLAIMED);
 		return token;
 	}
@@ -241,11 +248,19 @@ static void token_free(struct widener_token *token)
 }
 NOKPROBE_SYMBOL(token_free);
 
-/* SplitMix64's output function: the n-th draw of a stream, without a state. */
-static u64 draw(struct widener_site *site)
+enum draw_for {
+	DRAW_CHANCE,
+	DRAW_DELAY,
+};
+
+/*
+ * SplitMix64's output function: a draw for the n-th hit of a site, without a
+ * state. So the seed decides each hit's fate, whatever else happens at once.
+ */
+static u64 draw(const struct widener_site *site, u64 hit, enum draw_for what)
 {
-	u64 n = atomic64_inc_return(&site->draws);
-	u64 z = READ_ONCE(seed) + site->stream + n * 0x9e3779b97f4a7c15ULL;
+	u64 z = READ_ONCE(seed) * 0xd1342543de82ef95ULL + site->stream +
+		(2 * hit + what) * 0x9e3779b97f4a7c15ULL;
 
 	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
 	z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
@@ -265,6 +280,7 @@ static int widener_pre(struct kprobe *kp, struct pt_regs *regs)
 	/* In the kernel regs->sp is the stack pointer before the trap. */
 	unsigned long sp = regs->sp;
 	struct widener_token *token = token_to_pass(site, sp);
+	u64 hit;
 
 	if (token) {
 		token_free(token);
@@ -273,14 +289,15 @@ static int widener_pre(struct kprobe *kp, struct pt_regs *regs)
 	if (!READ_ONCE(enabled) || !comm_matches(site))
 		return 0;
 	atomic64_inc(&site->hits);
-	if (draw(site) % WIDENER_MAX_PPM >= site->ppm)
+	hit = atomic64_inc_return(&site->drawn);
+	if (draw(site, hit, DRAW_CHANCE) % WIDENER_MAX_PPM >= site->ppm)
 		return 0;
 	/* A site inside of the delay itself would recurse without end. */
 	if (token_in_stub()) {
 		atomic64_inc(&site->skipped_nested);
 		return 0;
 	}
-	if (!token_claim(site, sp)) {
+	if (!token_claim(site, sp, hit)) {
 		atomic64_inc(&site->skipped_full);
 		return 0;
 	}
@@ -339,7 +356,8 @@ asmlinkage __visible void widener_delay(struct stub_frame *frame)
 	struct widener_site *site = token->site;
 	unsigned long us = site->min_us;
 
-	us += draw(site) % (site->max_us - site->min_us + 1);
+	us += draw(site, token->hit, DRAW_DELAY) %
+	      (site->max_us - site->min_us + 1);
 	if (!site->spin && may_sleep(frame)) {
 		if (us)
 			usleep_range_state(us, us + us / 16 + 1,
@@ -554,7 +572,7 @@ static int command_seed(const char *arg)
 		return err;
 	WRITE_ONCE(seed, value);
 	list_for_each_entry(site, &sites, list)
-		atomic64_set(&site->draws, 0);
+		atomic64_set(&site->drawn, 0);
 	return 0;
 }
 
