@@ -85,6 +85,19 @@ Result<> readable(const char* what, const fs::path& path) {
       fmt::format("cannot read the {} '{}': {}", what, path.string(), std::strerror(errno)));
 }
 
+tl::unexpected<Error> connect_error(const std::string& uri) {
+  tl::unexpected<Error> error = virt_error(fmt::format("connect to libvirt at '{}'", uri));
+  std::string& message = error.value().message;
+  // The package that makes this user (libvirt-daemon-system) also starts a service that nobody
+  // here needs, so it may be missing. libvirt looks it up whatever its configuration says.
+  if (geteuid() == 0 && message.find("Failed to parse user") != std::string::npos) {
+    message += fmt::format("; as root, libvirt needs that user to exist: {}", kMakeLibvirtUser);
+  } else {
+    message += "; 'mmquake doctor' says what is missing";
+  }
+  return error;
+}
+
 struct ConnectDeleter {
   void operator()(virConnectPtr connection) const { virConnectClose(connection); }
 };
@@ -158,12 +171,7 @@ Result<> LibvirtHypervisor::Connection::open(const std::string& uri) {
     chmod(root_.path().c_str(), 0711);
   }
   connection_.reset(virConnectOpen(full.c_str()));
-  if (!connection_) {
-    return virt_error(
-        fmt::format("connect to libvirt at '{}' ('mmquake doctor' says what is "
-                    "missing)",
-                    full));
-  }
+  if (!connection_) return connect_error(full);
   if (!embedded_root_.empty()) {
     auto watch = QemuWatch::start(
         *loop_, embedded_root_ / "run" / "qemu", embedded_root_ / "lib" / "qemu",

@@ -10,6 +10,11 @@ namespace mmquake {
 
 inline constexpr const char* kEmbeddedUri = "qemu:///embed";
 
+// What mends an embedded libvirt that root cannot open.
+inline constexpr const char* kMakeLibvirtUser =
+    "useradd --system --user-group --no-create-home --home-dir /var/lib/libvirt "
+    "--shell /usr/sbin/nologin libvirt-qemu";
+
 // VMs through libvirt. While it lives, and however the process ends, no VM of it outlives the
 // process by more than 5 s (reaper.h).
 class LibvirtHypervisor final : public Hypervisor {
