@@ -30,7 +30,11 @@ namespace fs = std::filesystem;
 
 // PLATFORM: with libvirt's defaults root waits 12 to 80 s in capability probing and finds its
 // files given to another user; an ordinary user's libvirt refuses these keys.
-constexpr const char* kConfForAll = "stdio_handler = \"file\"\n";
+// Without the filter libvirt asks QEMU for each of 300 properties of the CPU at every start,
+// 0.2 s that nothing here needs.
+constexpr const char* kConfForAll =
+    "stdio_handler = \"file\"\n"
+    "capability_filters = [ \"cpu-unavailable-features\" ]\n";
 constexpr const char* kConfForRoot =
     "user = \"root\"\n"
     "group = \"root\"\n"
@@ -71,6 +75,17 @@ Result<> write_configuration(const fs::path& root) {
   if (fs::exists(file, error)) return {};
   if (auto made = make_directory(file.parent_path()); !made) return made;
   return write_file(file, geteuid() == 0 ? std::string(kConfForAll) + kConfForRoot : kConfForAll);
+}
+
+// libvirt probes QEMU's capabilities for 0.5 s and keeps the answer in its root, which is ours
+// for one process only. It checks what it kept against QEMU, kernel and /dev/kvm by itself.
+Result<> share_capabilities(const fs::path& root) {
+  const fs::path shared = cache_dir() / "libvirt";
+  if (auto made = make_directory(shared); !made) return made;
+  std::error_code error;
+  fs::create_directory_symlink(shared, root / "cache", error);
+  if (error) return broken("cannot make '" + (root / "cache").string() + "': " + error.message());
+  return {};
 }
 
 std::vector<fs::path> root_parents() {
@@ -164,6 +179,7 @@ Result<> LibvirtHypervisor::Connection::open(const std::string& uri) {
     if (embedded_root_.empty()) {
       embedded_root_ = root_.path();
       full = fmt::format("{}?root={}", kEmbeddedUri, root_.path().string());
+      if (auto shared = share_capabilities(root_.path()); !shared) return shared;
     }
     if (auto written = write_configuration(embedded_root_); !written) return written;
   } else if (geteuid() == 0) {

@@ -34,8 +34,10 @@ void VmStatus::on_lifecycle(int event, int detail) {
   if (event == VIR_DOMAIN_EVENT_CRASHED && state_ == MachineState::kRunning) {
     become(MachineState::kCrashed);
   } else if (event == VIR_DOMAIN_EVENT_SHUTDOWN) {
-    // The guest's own power-off and a SIGTERM from somebody both end in STOPPED_SHUTDOWN.
+    // A SIGTERM from somebody ends in STOPPED_SHUTDOWN like the guest's own power-off, for which
+    // there is no need to wait: libvirt takes 0.2 s more to end QEMU.
     ended_by_host_signal_ = detail == VIR_DOMAIN_EVENT_SHUTDOWN_HOST;
+    if (detail == VIR_DOMAIN_EVENT_SHUTDOWN_GUEST) become(MachineState::kOff);
   } else if (event == VIR_DOMAIN_EVENT_STOPPED) {
     if (detail == VIR_DOMAIN_EVENT_STOPPED_FAILED) {
       become_failed("QEMU ended by itself");

@@ -27,13 +27,21 @@ TEST(VmStatus, GuestPowerOff) {
   VmStatus status;
   EXPECT_FALSE(has_news(status));
   status.on_lifecycle(VIR_DOMAIN_EVENT_SHUTDOWN, VIR_DOMAIN_EVENT_SHUTDOWN_GUEST);
-  EXPECT_EQ(status.state(), MachineState::kRunning);
-  status.on_exit(ended(CLD_EXITED, 0));
+  EXPECT_EQ(status.state(), MachineState::kOff);
+  status.on_exit(ended(CLD_KILLED, SIGKILL));  // libvirt ends it as it likes
   status.on_lifecycle(VIR_DOMAIN_EVENT_STOPPED, VIR_DOMAIN_EVENT_STOPPED_SHUTDOWN);
   EXPECT_EQ(status.state(), MachineState::kOff);
   EXPECT_TRUE(has_news(status));
   status.clear();
   EXPECT_FALSE(has_news(status));
+}
+
+TEST(VmStatus, EndWithoutAReason) {
+  VmStatus status;
+  status.on_exit(ended(CLD_EXITED, 0));
+  EXPECT_EQ(status.state(), MachineState::kRunning);
+  status.on_lifecycle(VIR_DOMAIN_EVENT_STOPPED, VIR_DOMAIN_EVENT_STOPPED_SHUTDOWN);
+  EXPECT_EQ(status.state(), MachineState::kOff);
 }
 
 TEST(VmStatus, TerminatedByTheHost) {
