@@ -48,7 +48,7 @@
 #include <linux/string.h>
 #include <linux/uaccess.h>
 
-#define WIDENER_MAX_US 1000000UL
+#define WIDENER_MAX_US 10000000UL
 #define WIDENER_MAX_PPM 1000000U
 #define WIDENER_MAX_SITES 64
 #define WIDENER_MAX_COMMAND 512

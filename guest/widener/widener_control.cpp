@@ -16,7 +16,7 @@ namespace mmquake {
 namespace {
 
 // As in mmquake_widener.c.
-constexpr std::uint64_t kMaxUs = 1000000;
+constexpr std::uint64_t kMaxUs = 10000000;
 constexpr std::size_t kMaxComm = 15;
 
 std::optional<std::string> out_of_range(const WidenSite& site) {

@@ -82,7 +82,7 @@ TEST_F(WidenerControlTest, WhatIsOutOfRangeIsRefusedBeforeAnyCommand) {
   std::vector<WidenSite> bad(7, site_at("handle_userfault"));
   bad[0].site = "two words";
   bad[1].min_us = 30001;
-  bad[2].max_us = 1000001;
+  bad[2].max_us = 10000001;
   bad[3].probability = 1.5;
   bad[4].mode = "sleep";
   bad[5].comm = "sixteencharacter";

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "guest/memory/userfaultfd.h"
+
+#include <fcntl.h>
+#include <fmt/core.h>
+#include <linux/userfaultfd.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+
+namespace mmquake {
+namespace {
+
+tl::unexpected<Error> failed(const char* what, std::uintptr_t address, std::size_t bytes) {
+  const int error = errno;
+  return broken(fmt::format("{} on {:#x}+{:#x}: {}", what, address, bytes, errno_text(error)));
+}
+
+}  // namespace
+
+Result<Userfaultfd> Userfaultfd::open(std::uint64_t features) {
+  UniqueFd fd(static_cast<int>(syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK)));
+  if (!fd) {
+    const int error = errno;
+    return skipped(
+        fmt::format("userfaultfd: {}; it needs CONFIG_USERFAULTFD and root, or "
+                    "vm.unprivileged_userfaultfd=1",
+                    errno_text(error)));
+  }
+  uffdio_api api{};
+  api.api = UFFD_API;
+  api.features = features;
+  if (ioctl(fd.get(), UFFDIO_API, &api) != 0) {
+    const int error = errno;
+    return skipped(fmt::format("this kernel's userfaultfd lacks one of the features {:#x}: {}",
+                               features, errno_text(error)));
+  }
+  return Userfaultfd(std::move(fd));
+}
+
+Result<> Userfaultfd::register_range(std::uintptr_t address, std::size_t bytes, Mode mode) {
+  uffdio_register args{};
+  args.range = {address, bytes};
+  args.mode = mode == Mode::kMissing ? UFFDIO_REGISTER_MODE_MISSING : UFFDIO_REGISTER_MODE_WP;
+  if (ioctl(fd_.get(), UFFDIO_REGISTER, &args) != 0) {
+    return failed("UFFDIO_REGISTER", address, bytes);
+  }
+  return {};
+}
+
+Result<> Userfaultfd::write_protect(std::uintptr_t address, std::size_t bytes) {
+  uffdio_writeprotect args{};
+  args.range = {address, bytes};
+  args.mode = UFFDIO_WRITEPROTECT_MODE_WP;
+  if (ioctl(fd_.get(), UFFDIO_WRITEPROTECT, &args) != 0) {
+    return failed("UFFDIO_WRITEPROTECT", address, bytes);
+  }
+  return {};
+}
+
+Result<> Userfaultfd::write_unprotect(std::uintptr_t address, std::size_t bytes, bool wake) {
+  uffdio_writeprotect args{};
+  args.range = {address, bytes};
+  args.mode = wake ? 0 : UFFDIO_WRITEPROTECT_MODE_DONTWAKE;
+  if (ioctl(fd_.get(), UFFDIO_WRITEPROTECT, &args) != 0) {
+    return failed("UFFDIO_WRITEPROTECT (to unprotect)", address, bytes);
+  }
+  return {};
+}
+
+Result<> Userfaultfd::wake(std::uintptr_t address, std::size_t bytes) {
+  uffdio_range range{address, bytes};
+  if (ioctl(fd_.get(), UFFDIO_WAKE, &range) != 0) {
+    return failed("UFFDIO_WAKE", address, bytes);
+  }
+  return {};
+}
+
+Result<std::vector<FaultEvent>> Userfaultfd::read_events() {
+  std::vector<FaultEvent> events;
+  std::array<uffd_msg, 16> messages{};
+  for (;;) {
+    const ssize_t got = read(fd_.get(), messages.data(), sizeof(messages));
+    if (got < 0 && errno == EINTR) {
+      continue;
+    }
+    if (got < 0 && errno == EAGAIN) {
+      return events;
+    }
+    if (got <= 0 || static_cast<std::size_t>(got) % sizeof(uffd_msg) != 0) {
+      const int error = got < 0 ? errno : EIO;
+      return broken(fmt::format("read userfaultfd events: {}", errno_text(error)));
+    }
+    for (std::size_t i = 0; i < static_cast<std::size_t>(got) / sizeof(uffd_msg); ++i) {
+      if (messages[i].event == UFFD_EVENT_PAGEFAULT) {
+        const std::uint64_t flags = messages[i].arg.pagefault.flags;
+        events.push_back({messages[i].arg.pagefault.address,
+                          (flags & UFFD_PAGEFAULT_FLAG_WRITE) != 0,
+                          (flags & UFFD_PAGEFAULT_FLAG_WP) != 0});
+      }
+    }
+  }
+}
+
+}  // namespace mmquake

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// userfaultfd: user space that resolves, or does not resolve, the faults of a range.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "guest/memory/mapping.h"
+#include "guest/protocol/result.h"
+
+namespace mmquake {
+
+// One UFFD_EVENT_PAGEFAULT.
+struct FaultEvent {
+  std::uintptr_t address = 0;  // rounded down to its page by the kernel
+  bool write = false;
+  bool write_protected = false;
+};
+
+// Owns the descriptor. Closing it wakes all waiters and unregisters all ranges. Its calls may run
+// in several threads at once.
+class Userfaultfd {
+ public:
+  enum class Mode { kMissing, kWriteProtect };
+
+  // Non-blocking. `features` are UFFD_FEATURE_* bits; a kernel without one of them, or without
+  // userfaultfd, is an error of kind kSkipped.
+  static Result<Userfaultfd> open(std::uint64_t features);
+
+  Result<> register_range(std::uintptr_t address, std::size_t bytes, Mode mode);
+
+  // Takes the write permission away, or gives it back. With `wake` waiters are woken after that.
+  Result<> write_protect(std::uintptr_t address, std::size_t bytes);
+  Result<> write_unprotect(std::uintptr_t address, std::size_t bytes, bool wake);
+
+  // UFFDIO_WAKE: lets everyone who waits in the range look again.
+  Result<> wake(std::uintptr_t address, std::size_t bytes);
+
+  // The faults that wait to be read; empty if there are none. Reading one resolves nothing.
+  Result<std::vector<FaultEvent>> read_events();
+
+  int fd() const { return fd_.get(); }
+
+ private:
+  explicit Userfaultfd(UniqueFd fd) : fd_(std::move(fd)) {}
+  UniqueFd fd_;
+};
+
+}  // namespace mmquake
