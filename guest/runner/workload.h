@@ -94,8 +94,8 @@ class RoleContext {
   virtual ~RoleContext() = default;
   virtual std::uint64_t round() const = 0;
   virtual Random& random() = 0;
-  virtual void step() = 0;             // "I made progress": feeds heartbeat and watchdog
-  virtual bool stopping() const = 0;   // the runner wants this round to end now
+  virtual void step() = 0;            // "I made progress": feeds heartbeat and watchdog
+  virtual bool stopping() const = 0;  // the runner wants this round to end now
 };
 
 // One racing thread. `process` 0 is the runner's own process; roles with the same other number
@@ -153,12 +153,12 @@ class Registry {
 
 // Registers at start-up. Workloads are linked as CMake OBJECT libraries, since a linker drops
 // registrars from a static archive.
-#define REGISTER_WORKLOAD(Class)                                                      \
-  static const bool k##Class##Registered = [] {                                      \
-    ::mmquake::Registry::instance().add(Class::info(), [] {                          \
-      return std::unique_ptr<::mmquake::Workload>(std::make_unique<Class>());        \
-    });                                                                              \
-    return true;                                                                     \
+#define REGISTER_WORKLOAD(Class)                                              \
+  static const bool k##Class##Registered = [] {                               \
+    ::mmquake::Registry::instance().add(Class::info(), [] {                   \
+      return std::unique_ptr<::mmquake::Workload>(std::make_unique<Class>()); \
+    });                                                                       \
+    return true;                                                              \
   }()
 
 }  // namespace mmquake

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "guest/init/init.h"
+
+#include <unistd.h>
+
+#include <ctime>
+#include <optional>
+
+#include "guest/init/channel.h"
+#include "guest/init/system.h"
+#include "guest/runner/selftest_hook.h"
+#include "guest/runner/supervisor.h"
+#include "guest/widener/widener_control.h"
+
+namespace mmquake {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr const char* kModule = "/mmquake_widener.ko";
+constexpr milliseconds kHelloInterval{200};
+constexpr milliseconds kDrainTime{10000};
+
+// The kernel module, if it could be loaded.
+class ModuleWidener final : public Widener {
+ public:
+  ModuleWidener() : loaded_(load_module(kModule)) {}
+  Result<> configure(const std::vector<WidenSite>& sites, std::uint64_t seed) override {
+    return loaded_ ? control_.configure(sites, seed) : loaded_;
+  }
+  Result<std::vector<WidenerCount>> read() override { return control_.read(); }
+
+ private:
+  Result<> loaded_;
+  WidenerControl control_;
+};
+
+double uptime() {
+  timespec now{};
+  clock_gettime(CLOCK_BOOTTIME, &now);
+  return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) / 1e9;
+}
+
+// Without a bound: a host that never answers ends the machine.
+GuestPlan wait_for_plan(Channel& channel, const Hello& hello) {
+  for (;;) {
+    if (channel.drain(milliseconds(0))) {
+      channel.send(hello);  // one at a time: a host that comes late needs no pile of them
+    }
+    channel.pump();
+    const auto next = std::chrono::steady_clock::now() + kHelloInterval;
+    while (std::chrono::steady_clock::now() < next) {
+      for (Record& record : channel.received()) {
+        if (auto* plan = std::get_if<GuestPlan>(&record)) {
+          return std::move(*plan);
+        }
+      }
+      channel.wait(std::chrono::ceil<milliseconds>(next - std::chrono::steady_clock::now()));
+    }
+  }
+}
+
+}  // namespace
+
+void run_init(const Registry& registry) {
+  const double started = uptime();
+  mount_file_systems();
+  set_kernel_defaults();
+  Result<Channel> channel = Channel::open();
+  if (!channel) {
+    say(channel.error().message);
+    power_off();
+  }
+  say("records go to " + channel->name());
+  const GuestPlan plan = wait_for_plan(*channel, describe_system(started));
+  say("plan: workload " + plan.workload + ", seed " + std::to_string(plan.seed));
+  set_detectors(plan.slowdown);
+  selftest::set_raw_channel(channel->raw_fd());
+  std::optional<ModuleWidener> widener;
+  if (!plan.widen.empty()) {
+    widener.emplace();
+  }
+  SuperviseOptions options;
+  options.widener = widener ? &*widener : nullptr;
+  options.reap_orphans = true;
+  const Summary summary = supervise(plan, registry, *channel, options);
+  say("summary: " + std::string(to_string(summary.outcome)) +
+      (summary.reason.empty() ? "" : ": " + summary.reason.substr(0, 200)));
+  if (!channel->drain(kDrainTime)) {
+    say("nobody read the last records");
+  }
+  power_off();
+}
+
+}  // namespace mmquake

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "guest/init/system.h"
+
+#include <fcntl.h>
+#include <sys/mount.h>
+#include <sys/reboot.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysinfo.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cmath>
+#include <cstring>
+
+#include "guest/runner/requirements.h"
+
+namespace mmquake {
+namespace {
+
+// False: the file is not there or refuses the text. Not every kernel has every setting.
+bool write_file(const std::string& path, const std::string& text) {
+  const int fd = open(path.c_str(), O_WRONLY | O_CLOEXEC);
+  if (fd < 0) {
+    return false;
+  }
+  const bool written = write(fd, text.data(), text.size()) == static_cast<ssize_t>(text.size());
+  close(fd);
+  return written;
+}
+
+void mount_one(const char* type, const char* where, const char* options = nullptr) {
+  mkdir(where, 0755);
+  if (mount(type, where, type, 0, options) != 0 && errno != EBUSY) {
+    say(std::string("mount ") + type + " on " + where + ": " + std::strerror(errno));
+  }
+}
+
+// Descriptors 0 to 2, so that nothing else gets these numbers.
+void open_standard_files() {
+  int fd = open("/dev/console", O_RDWR | O_NOCTTY);
+  if (fd < 0) {
+    fd = open("/dev/null", O_RDWR);
+  }
+  for (int standard = 0; standard <= 2; ++standard) {
+    if (fd >= 0 && fd != standard && fcntl(standard, F_GETFD) < 0) {
+      dup2(fd, standard);
+    }
+  }
+  if (fd > 2) {
+    close(fd);
+  }
+}
+
+}  // namespace
+
+void say(const std::string& text) {
+  const int fd = open("/dev/kmsg", O_WRONLY | O_CLOEXEC);
+  if (fd >= 0) {
+    const std::string line = "<5>mmquake: " + text + "\n";
+    // Nothing can be done about a console that refuses a line.
+    [[maybe_unused]] const ssize_t wrote = write(fd, line.data(), line.size());
+    close(fd);
+  }
+}
+
+void mount_file_systems() {
+  mount_one("devtmpfs", "/dev");
+  open_standard_files();
+  say("init");
+  mount_one("proc", "/proc");
+  mount_one("sysfs", "/sys");
+  mount_one("debugfs", "/sys/kernel/debug");
+  mount_one("tmpfs", "/tmp");
+  mount_one("tmpfs", "/dev/shm");
+}
+
+void set_kernel_defaults() {
+  write_file("/proc/sys/kernel/printk_devkmsg", "on\n");
+  write_file("/proc/sys/kernel/printk", "7 4 1 7\n");
+  write_file("/proc/sys/kernel/unknown_nmi_panic", "1\n");
+  write_file("/proc/sys/kernel/numa_balancing", "0\n");  // it would migrate by itself
+  write_file("/proc/sys/vm/overcommit_memory", "1\n");
+}
+
+void set_detectors(double slowdown) {
+  // Each is longer than the one before, and the host's "no output" longer than the last. The
+  // upper end keeps them inside of what watchdog_thresh accepts (60).
+  const double unit = std::clamp(10 + 2 * (slowdown - 1), 10.0, 40.0);
+  const auto text = [unit](double factor) {
+    return std::to_string(static_cast<int>(std::ceil(unit * factor))) + "\n";
+  };
+  write_file("/sys/module/rcupdate/parameters/rcu_cpu_stall_timeout", text(1));
+  write_file("/proc/sys/kernel/watchdog_thresh", text(0.75));  // a soft lockup takes twice this
+  write_file("/proc/sys/kernel/hung_task_timeout_secs", text(2));
+}
+
+Result<> load_module(const std::string& path) {
+  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) {
+    return broken("open the module " + path + ": " + std::strerror(errno));
+  }
+  const long loaded = syscall(SYS_finit_module, fd, "", 0);
+  const int error = errno;
+  close(fd);
+  if (loaded != 0 && error != EEXIST) {
+    return broken("load the module " + path + ": " + std::strerror(error) +
+                  "; the console has the kernel's reason");
+  }
+  return {};
+}
+
+Hello describe_system(double uptime_s) {
+  Hello hello;
+  utsname names{};
+  if (uname(&names) == 0) {
+    hello.kernel = names.release;
+  }
+  struct sysinfo info {};
+  if (sysinfo(&info) == 0) {
+    hello.memory_mib = info.totalram / 1024 * info.mem_unit / 1024;
+  }
+  hello.cpus = static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN));
+  const int fd = open("/sys/devices/system/node/online", O_RDONLY | O_CLOEXEC);
+  char text[256] = "0";
+  if (fd >= 0) {
+    const ssize_t got = read(fd, text, sizeof(text) - 1);
+    text[std::max<ssize_t>(got, 0)] = '\0';
+    close(fd);
+  }
+  hello.nodes = static_cast<int>(parse_cpu_list(text).size());
+  hello.uptime_s = uptime_s;
+  hello.calibration_ms = calibrate();
+  return hello;
+}
+
+void power_off() {
+  sync();
+  reboot(RB_POWER_OFF);
+  // A kernel without power-off: stop here, and let the host's deadline end the machine.
+  for (;;) {
+    pause();
+  }
+}
+
+}  // namespace mmquake

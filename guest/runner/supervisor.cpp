@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "guest/runner/supervisor.h"
+
+#include <fmt/format.h>
+#include <poll.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+#include <optional>
+
+#include "guest/runner/crash.h"
+#include "guest/runner/evidence.h"
+#include "guest/runner/selftest_hook.h"
+
+namespace mmquake {
+namespace {
+
+constexpr std::int64_t kSecond = 1'000'000'000;
+constexpr std::int64_t kHeartbeatNs = kSecond;
+constexpr int kExitMs = 2000;
+constexpr std::int64_t kTickNs = kSecond / 10;
+// Longer than any set_up() or check() should take; scaled.
+constexpr double kRunnerLimitNs = 60.0 * kSecond;
+
+// The runner's end: writes frames, waits for the supervisor to read them.
+class SocketSink final : public RecordSink {
+ public:
+  explicit SocketSink(int fd) : fd_(fd) {}
+  void send(const Record& record) override {
+    const std::string frame = encode(record);
+    for (std::size_t at = 0; at < frame.size();) {
+      const ssize_t sent = ::send(fd_, frame.data() + at, frame.size() - at, MSG_NOSIGNAL);
+      if (sent < 0 && errno != EINTR) {
+        _exit(1);  // no supervisor, nobody to tell
+      }
+      at += sent > 0 ? static_cast<std::size_t>(sent) : 0;
+    }
+  }
+
+ private:
+  int fd_;
+};
+
+const char* state_name(const RoleSlot& slot, std::int64_t now, std::int64_t quiet_ns) {
+  switch (slot.state.load()) {
+    case RoleState::kParked:
+      return "parked";
+    case RoleState::kDone:
+      return "done";
+    case RoleState::kHung:
+      return "hung";
+    case RoleState::kRunning:
+      break;
+  }
+  return now - slot.progress_ns.load() > quiet_ns ? "hung" : "running";
+}
+
+class Supervisor {
+ public:
+  Supervisor(const GuestPlan& plan, Outlet& outlet, SharedState& state, bool reap_orphans)
+      : plan_(plan), outlet_(outlet), state_(state), reap_orphans_(reap_orphans) {}
+
+  Summary watch(int runner, int socket) {
+    runner_ = runner;
+    socket_ = socket;
+    state_.runner_progress_ns.store(monotonic_ns());
+    next_beat_ns_ = monotonic_ns() + kHeartbeatNs;
+    while (!done_) {
+      wait_for_something();
+      take_records();
+      reap();
+      check_pulse();
+      beat();
+    }
+    Summary summary = summary_.value_or(Summary{});
+    summary.counters.insert({"records_dropped", outlet_.dropped()});
+    send(summary);
+    return summary;
+  }
+
+ private:
+  void send(const Record& record) {
+    if (state_.muted.load() == 0) {
+      outlet_.send(record);
+      outlet_.pump();
+    }
+  }
+
+  void wait_for_something() {
+    std::array<pollfd, 2> fds = {{{socket_, POLLIN, 0}, {outlet_.fd(), outlet_.events(), 0}}};
+    poll(fds.data(), outlet_.fd() < 0 ? 1 : 2, static_cast<int>(kTickNs / 1'000'000));
+    outlet_.pump();
+  }
+
+  void take_records() {
+    std::array<char, 16384> block{};
+    ssize_t got = 0;
+    while (socket_ >= 0 && (got = recv(socket_, block.data(), block.size(), MSG_DONTWAIT)) > 0) {
+      for (Record& record : reader_.feed({block.data(), static_cast<std::size_t>(got)})) {
+        if (auto* summary = std::get_if<Summary>(&record)) {
+          summary_ = std::move(*summary);
+          done_ = true;
+        } else {
+          send(record);
+        }
+      }
+    }
+    if (got == 0) {
+      socket_ = -1;  // poll ignores it from now on; reap() learns why
+    }
+  }
+
+  void reap() {
+    int status = 0;
+    pid_t pid = 0;
+    while ((pid = waitpid(reap_orphans_ ? -1 : runner_, &status, WNOHANG)) > 0) {
+      if (pid == runner_) {
+        take_records();
+        done_ = true;
+        if (!summary_) {
+          fail(describe_death("the runner", status, state_));
+        }
+        return;
+      }
+    }
+  }
+
+  void fail(const std::string& reason) {
+    Summary summary;
+    summary.outcome = Outcome::kBroken;
+    summary.reason = reason;
+    summary.time_s = time_s();
+    summary.rounds = state_.round.load();
+    summary.counters = SharedCounters(state_).values();
+    summary_ = std::move(summary);
+    done_ = true;
+  }
+
+  // The runner's main thread is in the address space of the roles, so it may hang with them.
+  void check_pulse() {
+    const double quiet = static_cast<double>(monotonic_ns() - state_.runner_progress_ns.load());
+    if (done_ || state_.muted.load() != 0 ||
+        quiet < kRunnerLimitNs * std::max(plan_.slowdown, 1.0)) {
+      return;
+    }
+    const TaskEvidence seen = take_evidence(runner_, runner_);
+    const std::string phase = state_.runner_phase.load();
+    const std::string function = blamed_function(seen.stack, seen.wchan);
+    if (function.empty()) {
+      fail("the runner made no progress while " + phase + ", and was in user space");
+      return;
+    }
+    FindingRecord finding;
+    finding.kind = "hang";
+    finding.title = "hang in " + function;
+    finding.role = "runner";
+    finding.time_s = time_s();
+    finding.round = state_.round.load();
+    finding.evidence = {
+        {"stack", seen.stack}, {"wchan", seen.wchan}, {"status", seen.status}, {"phase", phase}};
+    send(finding);
+    fail("the runner itself hung while " + phase);
+    summary_->outcome = Outcome::kFound;
+  }
+
+  void beat() {
+    const std::int64_t now = monotonic_ns();
+    if (done_ || now < next_beat_ns_) {
+      return;
+    }
+    next_beat_ns_ = now + kHeartbeatNs;
+    Heartbeat beat;
+    beat.time_s = time_s();
+    beat.round = state_.round.load();
+    const std::uint32_t count = state_.role_count.load(std::memory_order_acquire);
+    const auto quiet_ns = static_cast<std::int64_t>(3.0 * kSecond * std::max(plan_.slowdown, 1.0));
+    for (std::uint32_t i = 0; i < count && i < kMaxRoles; ++i) {
+      const RoleSlot& slot = state_.roles[i];
+      beat.roles.push_back({slot.name.data(), slot.steps.load(), state_name(slot, now, quiet_ns)});
+    }
+    beat.counters = SharedCounters(state_).values();
+    send(beat);
+  }
+
+  double time_s() const {
+    const std::int64_t started = state_.started_ns.load();
+    return started == 0 ? 0 : static_cast<double>(monotonic_ns() - started) / 1e9;
+  }
+
+  const GuestPlan& plan_;
+  Outlet& outlet_;
+  SharedState& state_;
+  bool reap_orphans_;
+  int runner_ = -1;
+  int socket_ = -1;
+  RecordReader reader_;
+  std::optional<Summary> summary_;
+  std::int64_t next_beat_ns_ = 0;
+  bool done_ = false;
+};
+
+[[noreturn]] void run_child(const GuestPlan& plan, const Registry& registry, SharedState& state,
+                            Widener* widener, int socket) {
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  mark_crashes(state);
+  selftest::set_shared_state(&state);
+  SocketSink sink(socket);
+  {
+    Trial trial(plan, registry, state, sink, widener);
+    sink.send(trial.run());
+    if (trial.stuck()) {
+      _exit(0);  // a thread may still use what a destructor would take away
+    }
+  }
+  _exit(0);
+}
+
+// Lets the runner give back what it reserved. One whose role is stuck in the kernel cannot even
+// be killed: it is never waited for without a bound.
+void end_runner(pid_t runner) {
+  const int handle = static_cast<int>(syscall(SYS_pidfd_open, runner, 0));
+  pollfd ended{handle, POLLIN, 0};
+  if (handle < 0 || poll(&ended, 1, kExitMs) != 1) {
+    kill(runner, SIGKILL);
+    if (handle >= 0) {
+      poll(&ended, 1, kExitMs);
+    }
+  }
+  if (handle >= 0) {
+    close(handle);
+  }
+  waitpid(runner, nullptr, WNOHANG);
+}
+
+Summary could_not_start(Outlet& outlet, const std::string& reason) {
+  Summary summary;
+  summary.reason = reason;
+  outlet.send(summary);
+  outlet.pump();
+  return summary;
+}
+
+}  // namespace
+
+Summary supervise(const GuestPlan& plan, const Registry& registry, Outlet& outlet,
+                  const SuperviseOptions& options) {
+  Result<SharedMapping> state = SharedMapping::create();
+  if (!state) {
+    return could_not_start(outlet, state.error().message);
+  }
+  std::array<int, 2> sockets{};
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets.data()) != 0) {
+    return could_not_start(outlet,
+                           std::string("make the runner's socket: ") + std::strerror(errno));
+  }
+  const pid_t runner = fork();
+  if (runner == 0) {
+    close(sockets[0]);
+    run_child(plan, registry, **state, options.widener, sockets[1]);
+  }
+  close(sockets[1]);
+  if (runner < 0) {
+    close(sockets[0]);
+    return could_not_start(outlet, std::string("fork the runner: ") + std::strerror(errno));
+  }
+  Supervisor supervisor(plan, outlet, **state, options.reap_orphans);
+  Summary summary = supervisor.watch(runner, sockets[0]);
+  close(sockets[0]);
+  end_runner(runner);
+  return summary;
+}
+
+}  // namespace mmquake
