@@ -141,6 +141,7 @@ class LibvirtHypervisor::Connection : public std::enable_shared_from_this<Connec
   Result<std::unique_ptr<Machine>> create(const BootRequest& request, const std::string& xml,
                                           const DomainPaths& where,
                                           std::shared_ptr<VmStatus> status);
+  void end_namesake(const std::string& vm);
   std::shared_ptr<VmStatus> find(const std::string& vm);
   void forget(const std::string& vm, const DomainPaths& where);
 
@@ -208,6 +209,13 @@ Result<> LibvirtHypervisor::Connection::watch_events() {
     return virt_error("ask libvirt for the end of the connection");
   }
   return {};
+}
+
+// A VM of this name has ended, as far as we know; libvirt may still be busy with its end.
+void LibvirtHypervisor::Connection::end_namesake(const std::string& vm) {
+  const DomainHandle old(virDomainLookupByName(connection_.get(), vm.c_str()));
+  // Should this fail, the start after it says why.
+  if (old) virDomainDestroy(old.get());
 }
 
 std::shared_ptr<VmStatus> LibvirtHypervisor::Connection::find(const std::string& vm) {
@@ -291,6 +299,7 @@ Result<std::unique_ptr<Machine>> LibvirtHypervisor::Connection::create(
   if (!console) return tl::make_unexpected(console.error());
   // The embedded driver refuses AUTODESTROY; there the reaper does the same.
   const unsigned flags = embedded_root_.empty() ? VIR_DOMAIN_START_AUTODESTROY : 0;
+  if (!embedded_root_.empty()) end_namesake(request.name);
   DomainHandle domain(virDomainCreateXML(connection_.get(), xml.c_str(), flags));
   if (!domain) return virt_error("libvirt");
   auto serial = Channel::connect(where.serial_socket);
@@ -305,7 +314,7 @@ Result<std::unique_ptr<Machine>> LibvirtHypervisor::Connection::create(
   }
   return std::make_unique<LibvirtMachine>(LibvirtMachine::Parts{
       std::move(domain), std::move(status), std::move(*console), std::move(*serial),
-      std::move(*virtio), std::move(log),
+      std::move(*virtio), !embedded_root_.empty(), std::move(log),
       [self = shared_from_this(), vm = request.name, where] { self->forget(vm, where); }});
 }
 

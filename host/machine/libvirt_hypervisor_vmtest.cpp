@@ -185,6 +185,17 @@ TEST_F(LibvirtHypervisorTest, DestroysARunningVmTwice) {
   EXPECT_EQ(machine->wait(milliseconds(0))->state, MachineState::kOff);
 }
 
+TEST_F(LibvirtHypervisorTest, StartsANamesakeAtOnce) {
+  for (int i = 0; i < 2; ++i) {
+    auto machine = boot("off");
+    ASSERT_TRUE(machine);
+    ASSERT_TRUE(follow(*machine, [&] { return seen_.state != MachineState::kRunning; }));
+    ASSERT_TRUE(machine->destroy());
+    EXPECT_EQ(find_qemu("guest=vm-off"), 0);
+    seen_ = {};
+  }
+}
+
 TEST_F(LibvirtHypervisorTest, TalksOnBothChannelsBothWays) {
   auto machine = boot("echo");
   ASSERT_TRUE(machine);

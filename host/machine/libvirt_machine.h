@@ -29,6 +29,7 @@ class LibvirtMachine final : public Machine {
     ConsoleTail console;
     Channel serial;
     Channel virtio;
+    bool embedded = false;           // libvirt runs in this process, and QEMU is our child
     std::filesystem::path qemu_log;  // empty where it is not ours to read
     // Called once, when the VM has ended for good.
     std::function<void()> on_gone;

@@ -51,6 +51,8 @@ void VmStatus::on_lifecycle(int event, int detail) {
 
 void VmStatus::on_exit(const siginfo_t& info) {
   const std::lock_guard<std::mutex> lock(mutex_);
+  exited_ = true;
+  exit_news_.notify_all();
   if (info.si_code == CLD_EXITED) {
     // Exit code 0 is a power-off or a SIGTERM: libvirt's event tells which.
     if (info.si_status != 0) {
@@ -70,6 +72,11 @@ void VmStatus::fail(const std::string& reason) {
 void VmStatus::expect_end() {
   const std::lock_guard<std::mutex> lock(mutex_);
   end_expected_ = true;
+}
+
+bool VmStatus::has_exited(std::chrono::milliseconds patience) const {
+  std::unique_lock<std::mutex> lock(mutex_);
+  return exit_news_.wait_for(lock, patience, [this] { return exited_; });
 }
 
 bool VmStatus::leave_crash() {

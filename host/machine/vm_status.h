@@ -3,6 +3,8 @@
 
 #include <signal.h>
 
+#include <chrono>
+#include <condition_variable>
 #include <mutex>
 #include <string>
 
@@ -25,6 +27,8 @@ class VmStatus {
   void fail(const std::string& reason);
   // From now on an end of QEMU is what we asked for.
   void expect_end();
+  // Whether on_exit() came, now or within `patience`.
+  bool has_exited(std::chrono::milliseconds patience) const;
   // kCrashed to kRunning; false if it was not kCrashed.
   bool leave_crash();
   // Takes leave_crash() back: the guest could not be resumed.
@@ -41,6 +45,8 @@ class VmStatus {
   void become_failed(const std::string& reason);  // with mutex_ held
 
   mutable std::mutex mutex_;
+  mutable std::condition_variable exit_news_;
+  bool exited_ = false;
   MachineState state_ = MachineState::kRunning;
   std::string host_failure_;
   bool end_expected_ = false;

@@ -38,7 +38,9 @@ TEST(VmStatus, GuestPowerOff) {
 
 TEST(VmStatus, EndWithoutAReason) {
   VmStatus status;
+  EXPECT_FALSE(status.has_exited(std::chrono::milliseconds(0)));
   status.on_exit(ended(CLD_EXITED, 0));
+  EXPECT_TRUE(status.has_exited(std::chrono::milliseconds(0)));
   EXPECT_EQ(status.state(), MachineState::kRunning);
   status.on_lifecycle(VIR_DOMAIN_EVENT_STOPPED, VIR_DOMAIN_EVENT_STOPPED_SHUTDOWN);
   EXPECT_EQ(status.state(), MachineState::kOff);
