@@ -58,6 +58,8 @@ bool RoundGate::wait_arrivals(std::uint32_t parties, Deadline deadline) {
 }
 
 void RoundGate::close() {
+  awaited_.store(UINT32_MAX);
+  arrived_.store(0);
   closed_.store(1);
   generation_.fetch_add(1);
   futex_wake_all(generation_);

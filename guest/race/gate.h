@@ -21,13 +21,14 @@ class RoundGate {
   bool wait_arrivals(std::uint32_t parties, Deadline deadline);
   // Runner: how many have arrived in this round.
   std::uint32_t arrived() const { return arrived_.load(std::memory_order_acquire); }
-  // Runner: there are no more rounds. Every pass() returns false from now on.
+  // Runner: there are no more rounds; everyone must have arrived in the last one. Every pass()
+  // returns false from now on, and wait_arrivals() waits for those who leave.
   void close();
 
   // Role: waits for a round later than `seen`, which starts at 0 and is updated.
   // False: the gate is closed.
   bool pass(std::uint32_t& seen);
-  // Role: exactly once after each pass().
+  // Role: exactly once after each pass(), also after the one that found the gate closed.
   void arrive();
 
  private:

@@ -16,7 +16,9 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-Deadline in(milliseconds time) { return std::chrono::steady_clock::now() + time; }
+Deadline in(milliseconds time) {
+  return std::chrono::steady_clock::now() + time;
+}
 
 constexpr std::uint32_t kRoles = 4;
 constexpr int kRounds = 300;
@@ -32,6 +34,7 @@ TEST(RoundGate, ThreadsRunEveryRoundOnceAndNeverOverlapTheRunner) {
         ++mine;
         gate.arrive();
       }
+      gate.arrive();
     });
   }
   for (int round = 1; round <= kRounds; ++round) {
@@ -42,6 +45,7 @@ TEST(RoundGate, ThreadsRunEveryRoundOnceAndNeverOverlapTheRunner) {
     }
   }
   gate.close();
+  EXPECT_TRUE(gate.wait_arrivals(kRoles, in(seconds(30))));
   for (std::thread& thread : threads) {
     thread.join();
   }
@@ -66,6 +70,7 @@ TEST(RoundGate, ProcessesMeetInSharedMemory) {
         ++mine;
         shared->gate.arrive();
       }
+      shared->gate.arrive();
       _exit(0);
     }
     children.push_back(pid);
@@ -78,6 +83,7 @@ TEST(RoundGate, ProcessesMeetInSharedMemory) {
     }
   }
   shared->gate.close();
+  EXPECT_TRUE(shared->gate.wait_arrivals(kRoles, in(seconds(30))));
   for (const pid_t pid : children) {
     int status = -1;
     EXPECT_EQ(waitpid(pid, &status, 0), pid);

@@ -31,9 +31,13 @@ TEST(Placement, RefusesACpuThatIsNotThere) {
   }
 }
 
-TEST(Placement, RefusesAPriorityOutOfRange) { EXPECT_FALSE(set_fifo_priority(100)); }
+TEST(Placement, RefusesAPriorityOutOfRange) {
+  EXPECT_FALSE(set_fifo_priority(100));
+}
 
-TEST(Placement, OrdinaryPriorityIsAlwaysAllowed) { EXPECT_TRUE(set_fifo_priority(0)); }
+TEST(Placement, OrdinaryPriorityIsAlwaysAllowed) {
+  EXPECT_TRUE(set_fifo_priority(0));
+}
 
 TEST(Placement, DelaysAreNeverShorterThanAsked) {
   for (const int us : {0, 20, 150, 500, 3000}) {

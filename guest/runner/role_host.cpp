@@ -160,6 +160,7 @@ void RoleHost::run_role(std::size_t index) {
     state_.gate.arrive();
   }
   slot.state.store(RoleState::kDone);
+  state_.gate.arrive();
 }
 
 std::string RoleHost::roles_of(int process) const {
@@ -187,20 +188,8 @@ std::optional<std::string> RoleHost::death() {
 
 bool RoleHost::finish(Deadline deadline) {
   state_.gate.close();
-  const auto alive = [this] {
-    const std::uint32_t count = state_.role_count.load();
-    for (std::uint32_t i = 0; i < count; ++i) {
-      if (state_.roles[i].state.load() != RoleState::kDone) {
-        return true;
-      }
-    }
+  if (!state_.gate.wait_arrivals(static_cast<std::uint32_t>(roles_.size()), deadline)) {
     return false;
-  };
-  while (alive()) {
-    if (std::chrono::steady_clock::now() >= deadline || death()) {
-      return false;
-    }
-    delay(std::chrono::milliseconds(1));
   }
   for (std::thread& thread : threads_) {
     thread.join();
