@@ -24,7 +24,7 @@ std::vector<int> parse_cpu_list(const std::string& text);
 // The error names the first lack.
 Result<> check_needs(const Needs& needs, const MachineFacts& facts, const std::string& root = "");
 
-// The 2 MiB huge pages of one trial: reserved on the first `nodes` nodes, given back at the end.
+// The 2 MiB huge pages of one trial: reserved on each of `nodes`, given back at the end.
 class HugetlbReservation {
  public:
   static Result<HugetlbReservation> reserve(std::uint64_t pages_per_node,

@@ -274,7 +274,9 @@ Summary supervise(const GuestPlan& plan, const Registry& registry, Outlet& outle
   Supervisor supervisor(plan, outlet, **state, options.reap_orphans);
   Summary summary = supervisor.watch(runner, sockets[0]);
   close(sockets[0]);
-  end_runner(runner);
+  if (!options.reap_orphans) {
+    end_runner(runner);  // PID 1 powers off instead, which ends everything
+  }
   return summary;
 }
 

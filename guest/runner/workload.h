@@ -94,8 +94,10 @@ class RoleContext {
   virtual ~RoleContext() = default;
   virtual std::uint64_t round() const = 0;
   virtual Random& random() = 0;
-  virtual void step() = 0;            // "I made progress": feeds heartbeat and watchdog
-  virtual bool stopping() const = 0;  // the runner wants this round to end now
+  virtual void step() = 0;  // "I made progress": feeds heartbeat and watchdog
+  // The runner wants this round to end now: another role is stuck, or the time is over. A body
+  // does a bounded amount of work a round and looks here only to end sooner.
+  virtual bool stopping() const = 0;
 };
 
 // One racing thread. `process` 0 is the runner's own process; roles with the same other number
@@ -125,7 +127,10 @@ class Workload {
   // Between rounds, every role parked. The oracle.
   virtual std::optional<FindingRecord> check() { return std::nullopt; }
   // A role passed its limit, the others are quiesced and the grace is over. The workload says
-  // whether the kernel is to blame (a finding) or the role waits rightly (nullopt).
+  // whether the kernel is to blame (a finding) or the role waits rightly (nullopt). Unless it is
+  // overridden: a hang, titled "hang in F" with the function that blamed_function() finds in
+  // stack and wchan; nullopt for a role that was seen in user space only. The runner fills in
+  // role, time, round and the evidence that is missing.
   virtual std::optional<FindingRecord> judge(const Stuck& stuck);
   // Frees the stuck role, so that the rounds can go on. False: it cannot be freed.
   virtual bool rescue(const Stuck& /*stuck*/) { return false; }
