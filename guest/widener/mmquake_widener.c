@@ -244,6 +244,7 @@ static void token_free(struct widener_token *token)
 {
 	token->sp = 0;
 	token->site = NULL;
+	/* Pairs with the cmpxchg in token_claim(): the fields are free by now. */
 	smp_store_release(&token->owner, NULL);
 }
 NOKPROBE_SYMBOL(token_free);

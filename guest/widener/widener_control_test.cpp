@@ -17,6 +17,10 @@ namespace {
 using testing::HasSubstr;
 
 class WidenerControlTest : public testing::Test {
+ public:
+  WidenerControlTest(const WidenerControlTest&) = delete;
+  WidenerControlTest& operator=(const WidenerControlTest&) = delete;
+
  protected:
   WidenerControlTest() {
     std::string name = (std::filesystem::temp_directory_path() / "widener-XXXXXX").string();

@@ -56,6 +56,7 @@ constexpr const char* kShmemEnabled = "/sys/kernel/mm/transparent_hugepage/shmem
 constexpr const char* kThpMoved = "thp_migration_success";
 constexpr std::size_t kPages = kHugePage / kSmallPage;
 constexpr std::chrono::seconds kReleaseTime{2};
+constexpr int kLookAgainMs = 5;  // nobody wakes a monitor whose round has ended
 
 // Lets memfds have huge pages without being asked, and restores the old choice.
 class ShmemAlwaysHuge {
@@ -374,9 +375,8 @@ Result<> UffdThpWait::resolve_write_protected(std::uint64_t round) {
 
 void UffdThpWait::count_move(const MoveResult& moved, int target) {
   const int status = moved.status.front();
-  if (moved.returned < 0) {
-    unmoved_.add();
-  } else if (status == target) {
+  // A whole call that fails reports no status, so it counts as failed, too.
+  if (status == target) {
     moved_.add();
   } else if (status == -EBUSY || status == -EAGAIN) {
     busy_.add();
@@ -411,7 +411,6 @@ void UffdThpWait::monitor(RoleContext& context) {
   ready.events = POLLIN;
   bool seen = false;
   while (!finished_.announced(context.round()) && !context.stopping()) {
-    constexpr int kLookAgainMs = 5;
     if (poll(&ready, 1, kLookAgainMs) <= 0) {
       continue;
     }
