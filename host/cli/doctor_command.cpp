@@ -97,7 +97,8 @@ DoctorRow Doctor::ask_kvm() {
                  : answer.state == KvmState::kUnusable ? DoctorStatus::kUnusable
                                                        : DoctorStatus::kMissing;
     if (answer.state == KvmState::kMissing) {
-      row.mend = "none in software if the host is a VM without nesting; TCG is used";
+      row.mend =
+          "modprobe kvm_intel or kvm_amd; a host that is a VM needs nesting; else TCG is used";
     } else if (answer.state == KvmState::kUnusable && access("/dev/kvm", R_OK | W_OK) != 0) {
       row.mend = "sudo usermod -aG kvm $USER, then log in again";
     } else if (answer.state == KvmState::kUnusable) {

@@ -167,7 +167,7 @@ DoctorRow kernel_tools(const DoctorHost& host) {
   }
   if (missing.empty()) {
     return row("tools for kernels", DoctorStatus::kOk,
-               fmt::format("{} run", fmt::join(found, ", ")));
+               fmt::format("{} are here", fmt::join(found, ", ")));
   }
   return row("tools for kernels", DoctorStatus::kMissing,
              fmt::format("not there: {}", fmt::join(missing, ", ")),

@@ -32,7 +32,7 @@ class AcceleratorTest : public testing::Test {
     write(probe_.boot_id_file, "boot-1\n");
     kernel_.key = "k1";
   }
-  ~AcceleratorTest() override { fs::remove_all(dir_); }
+  void TearDown() override { fs::remove_all(dir_); }
 
   static void write(const fs::path& path, const std::string& text) { std::ofstream(path) << text; }
 

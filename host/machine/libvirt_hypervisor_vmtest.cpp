@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <signal.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <cstdio>
 #include <fstream>
 #include <functional>
@@ -62,7 +62,7 @@ std::vector<fs::path> roots() {
 
 class LibvirtHypervisorTest : public testing::Test {
  protected:
-  static void TearDownTestSuite() { hypervisor_.reset(); }
+  static void TearDownTestSuite() { hypervisor.reset(); }
 
   void SetUp() override {
     auto kernel = test_kernel();
@@ -78,16 +78,16 @@ class LibvirtHypervisorTest : public testing::Test {
   void TearDown() override { fs::remove_all(directory_); }
 
   std::unique_ptr<Machine> boot(const std::string& word) {
-    if (!hypervisor_) {
+    if (!hypervisor) {
       auto opened = LibvirtHypervisor::open();
       EXPECT_TRUE(opened) << opened.error().message;
       if (!opened) return nullptr;
-      hypervisor_ = std::move(*opened);
+      hypervisor = std::move(*opened);
     }
     auto request = test_boot("vm-" + word, word, directory_);
     EXPECT_TRUE(request) << request.error().message;
     if (!request) return nullptr;
-    auto machine = hypervisor_->start(*request);
+    auto machine = hypervisor->start(*request);
     EXPECT_TRUE(machine) << machine.error().message;
     return machine ? std::move(*machine) : nullptr;
   }
@@ -111,12 +111,12 @@ class LibvirtHypervisorTest : public testing::Test {
   }
   bool said(const char* text) const { return seen_.console.find(text) != std::string::npos; }
 
-  static std::unique_ptr<LibvirtHypervisor> hypervisor_;
+  static std::unique_ptr<LibvirtHypervisor> hypervisor;
   fs::path directory_;
   MachineActivity seen_;
 };
 
-std::unique_ptr<LibvirtHypervisor> LibvirtHypervisorTest::hypervisor_;
+std::unique_ptr<LibvirtHypervisor> LibvirtHypervisorTest::hypervisor;
 
 TEST_F(LibvirtHypervisorTest, SeesAPowerOff) {
   auto machine = boot("off");
@@ -126,7 +126,7 @@ TEST_F(LibvirtHypervisorTest, SeesAPowerOff) {
   EXPECT_EQ(seen_.state, MachineState::kOff) << seen_.host_failure;
   EXPECT_THAT(seen_.console, HasSubstr("mmquake: init"));
   EXPECT_THAT(seen_.console, HasSubstr("Power down"));
-  EXPECT_THAT(hypervisor_->version(), HasSubstr("libvirt"));
+  EXPECT_THAT(hypervisor->version(), HasSubstr("libvirt"));
   EXPECT_TRUE(fs::exists(directory_ / "domain.xml"));
 }
 
@@ -270,7 +270,7 @@ TEST_F(LibvirtHypervisorTest, SaysWhichFileIsMissing) {
   auto request = test_boot("none", "off", directory_);
   ASSERT_TRUE(request);
   request->bzimage = "/nowhere/bzImage";
-  auto machine = hypervisor_->start(*request);
+  auto machine = hypervisor->start(*request);
   ASSERT_FALSE(machine);
   EXPECT_THAT(machine.error().message, HasSubstr("/nowhere/bzImage"));
 }
@@ -283,7 +283,7 @@ TEST_F(LibvirtHypervisorTest, FailsSoonWhenQemuRefuses) {
   request->bzimage = directory_ / "not-a-kernel";
   std::ofstream(request->bzimage) << "text";
   const auto start = steady_clock::now();
-  auto machine = hypervisor_->start(*request);
+  auto machine = hypervisor->start(*request);
   EXPECT_FALSE(machine);
   EXPECT_LT(steady_clock::now() - start, seconds(5));
   EXPECT_EQ(find_qemu("guest=refused"), 0);

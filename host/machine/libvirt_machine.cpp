@@ -19,6 +19,7 @@ namespace mmquake {
 namespace {
 
 constexpr std::size_t kMaxStream = 1 << 20;
+constexpr std::size_t kLastWords = 6;  // lines
 // QEMU writes the console byte by byte: without a pause a chatty guest would wake us for each.
 constexpr auto kConsolePause = std::chrono::milliseconds(10);
 
@@ -35,13 +36,12 @@ bool is_libvirts_line(const std::string& line) {
 }  // namespace
 
 std::string qemu_last_words(const std::filesystem::path& log) {
-  constexpr std::size_t kLines = 6;
   std::ifstream file(log);
   std::deque<std::string> words;
   for (std::string line; std::getline(file, line);) {
     if (is_libvirts_line(line)) continue;
     words.push_back(line.substr(0, 500));
-    if (words.size() > kLines) words.pop_front();
+    if (words.size() > kLastWords) words.pop_front();
   }
   std::string text;
   for (const std::string& line : words) text += (text.empty() ? "" : "\n") + line;

@@ -3,11 +3,11 @@
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <csignal>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
@@ -23,6 +23,9 @@ namespace {
 
 namespace fs = std::filesystem;
 constexpr const char* kReaperWord = "vm-reaper";
+// The owner may have died while libvirt was starting a VM: look again for a while.
+constexpr auto kPeriod = std::chrono::milliseconds(100);
+constexpr int kLooks = 30;
 
 // A QEMU whose arguments name something below `root`. NULs separate the arguments.
 bool is_vm_of(pid_t pid, const std::string& root) {
@@ -101,9 +104,6 @@ int vm_reaper_main(const std::string& root) {
   wait_for_owner();
   // Held, so that the next start leaves this root to us.
   const FileDescriptor lock = lock_root(root);
-  // The owner may have died while libvirt was starting a VM: look again for a while.
-  constexpr auto kPeriod = std::chrono::milliseconds(100);
-  constexpr int kLooks = 30;
   for (int look = 0; look < kLooks && fs::exists(root); ++look) {
     kill_vms_of(root);
     std::this_thread::sleep_for(kPeriod);

@@ -18,6 +18,8 @@ namespace {
 namespace fs = std::filesystem;
 constexpr std::size_t kMaxRootLength = 60;
 constexpr const char* kLockName = "owner.lock";
+// Between mkdtemp and flock another process may take the directory for a dead owner's.
+constexpr int kTries = 8;
 
 bool is_same_file(int fd, const fs::path& path) {
   struct stat held {};
@@ -42,8 +44,6 @@ Result<fs::path> make_directory(const fs::path& parent) {
 
 Result<VmRoot> VmRoot::create(const std::vector<fs::path>& parents) {
   Error last{ErrorKind::kBroken, "no directory given for VM state"};
-  // Between mkdtemp and flock another process may take the directory for a dead owner's.
-  constexpr int kTries = 8;
   for (const fs::path& parent : parents) {
     for (int attempt = 0; attempt < kTries; ++attempt) {
       auto path = make_directory(parent);

@@ -22,6 +22,8 @@ class VmRoot {
   static Result<VmRoot> create(const std::vector<std::filesystem::path>& parents);
   VmRoot(VmRoot&&) = default;
   VmRoot& operator=(VmRoot&&) = delete;
+  VmRoot(const VmRoot&) = delete;
+  VmRoot& operator=(const VmRoot&) = delete;
   ~VmRoot();
 
   const std::filesystem::path& path() const { return path_; }
