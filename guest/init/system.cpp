@@ -78,11 +78,13 @@ void mount_file_systems() {
 }
 
 void set_kernel_defaults() {
+  if (access("/proc/sys/kernel", F_OK) != 0) {
+    say("this kernel has no sysctls (CONFIG_PROC_SYSCTL): its detectors keep their own times");
+  }
   write_file("/proc/sys/kernel/printk_devkmsg", "on\n");
   write_file("/proc/sys/kernel/printk", "7 4 1 7\n");
   write_file("/proc/sys/kernel/unknown_nmi_panic", "1\n");
   write_file("/proc/sys/kernel/numa_balancing", "0\n");  // it would migrate by itself
-  write_file("/proc/sys/vm/overcommit_memory", "1\n");
 }
 
 void set_detectors(double slowdown) {

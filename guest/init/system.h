@@ -20,7 +20,7 @@ void set_kernel_defaults();
 // The kernel's own detectors, ordered and scaled: RCU stall, then soft lockup, then hung task.
 void set_detectors(double slowdown);
 
-// kSkipped-free: an absent module is an error like any other; its text says which.
+// The error says whether the file is missing or the kernel refused it.
 Result<> load_module(const std::string& path);
 
 Hello describe_system(double uptime_s);

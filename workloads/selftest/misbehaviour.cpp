@@ -102,19 +102,24 @@ class SelftestEndlessLine final : public OneRole {
 };
 REGISTER_WORKLOAD(SelftestEndlessLine);
 
-// Much text on the console, past the kernel's own buffer.
+// Much text on the console, through the terminal or as kernel messages.
 class SelftestFlood final : public OneRole {
  public:
   static WorkloadInfo info() {
     WorkloadInfo info = info_of("selftest-flood", "a flooded console");
-    info.params = {{"mib", ParamSpec::Type::kInteger, "100", 1, 1000, {}, "how much"}};
+    info.params = {
+        {"mib", ParamSpec::Type::kInteger, "100", 1, 1000, {}, "how much"},
+        {"through", ParamSpec::Type::kChoice, "tty", 0, 0, {"tty", "kmsg"}, "which way"}};
     return info;
   }
   Result<> set_up(Environment& env) override {
     left_ = static_cast<std::size_t>(env.param_int("mib")) << 20;
-    fd_ = open("/dev/ttyS0", O_WRONLY | O_NOCTTY | O_CLOEXEC | O_NONBLOCK);
+    const bool tty = env.param("through") == "tty";
+    const char* const path = tty ? "/dev/ttyS0" : "/dev/kmsg";
+    line_ = std::string(tty ? 127 : 900, 'f') + "\n";
+    fd_ = open(path, O_WRONLY | O_NOCTTY | O_CLOEXEC | O_NONBLOCK);
     if (fd_ < 0) {
-      return broken(std::string("open /dev/ttyS0: ") + std::strerror(errno));
+      return broken(std::string("open ") + path + ": " + std::strerror(errno));
     }
     return OneRole::set_up(env);
   }
@@ -122,20 +127,20 @@ class SelftestFlood final : public OneRole {
 
  protected:
   void act(RoleContext& context) override {
-    const std::string line(127, 'f');
-    std::string block;
-    while (block.size() < 64 * 1024) {
-      block += line + "\n";
+    for (std::size_t sent = 0; sent < kRoundBytes && left_ > 0 && !context.stopping();) {
+      const std::size_t size = std::min(line_.size(), left_);
+      write_slowly(fd_, std::string_view(line_).substr(0, size), context);
+      sent += size;
+      left_ -= size;
+      bytes_.add(size);
     }
-    const std::size_t size = std::min(block.size(), left_);
-    write_slowly(fd_, std::string_view(block).substr(0, size), context);
-    left_ -= size;
-    bytes_.add(size);
   }
 
  private:
+  static constexpr std::size_t kRoundBytes = 64 * 1024;
   int fd_ = -1;
   std::size_t left_ = 0;
+  std::string line_;
 };
 REGISTER_WORKLOAD(SelftestFlood);
 
