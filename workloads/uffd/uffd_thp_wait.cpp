@@ -44,49 +44,18 @@
 #include "guest/memory/mapping.h"
 #include "guest/memory/numa.h"
 #include "guest/memory/page_map.h"
-#include "guest/memory/text_file.h"
 #include "guest/memory/userfaultfd.h"
 #include "guest/runner/workload.h"
 #include "workloads/uffd/round_signal.h"
+#include "workloads/uffd/shmem_always_huge.h"
 
 namespace mmquake {
 namespace {
 
-constexpr const char* kShmemEnabled = "/sys/kernel/mm/transparent_hugepage/shmem_enabled";
 constexpr const char* kThpMoved = "thp_migration_success";
 constexpr std::size_t kPages = kHugePage / kSmallPage;
 constexpr std::chrono::seconds kReleaseTime{2};
 constexpr int kLookAgainMs = 5;  // nobody wakes a monitor whose round has ended
-
-// Lets memfds have huge pages without being asked, and restores the old choice.
-class ShmemAlwaysHuge {
- public:
-  ShmemAlwaysHuge() = default;
-  ShmemAlwaysHuge(const ShmemAlwaysHuge&) = delete;
-  ShmemAlwaysHuge& operator=(const ShmemAlwaysHuge&) = delete;
-  ~ShmemAlwaysHuge() {
-    // Nothing can be done about a failure here, and the guest ends soon.
-    if (!before_.empty() && !set_shmem_thp(before_)) {
-      before_.clear();
-    }
-  }
-
-  Result<> set() {
-    Result<std::string> text = read_text(kShmemEnabled);
-    if (!text) {
-      return skipped(fmt::format("{}: this kernel has no huge pages in shmem", kShmemEnabled));
-    }
-    Result<std::string> mode = chosen(*text);
-    if (!mode) {
-      return context(kShmemEnabled, mode.error());
-    }
-    before_ = *mode;
-    return set_shmem_thp("always");
-  }
-
- private:
-  std::string before_;
-};
 
 // The words of a page that the roles use. Both lie in the faulter's 4K page: when a split THP is
 // written, only the page that was written becomes writable.
@@ -126,6 +95,8 @@ class UffdThpWait final : public Workload {
   // Wakes the faulter and waits until its round is over.
   std::optional<std::chrono::microseconds> release();
   std::string order_of_events() const;
+  // What /proc/vmstat has counted since set_up(); kept in the counter as well.
+  Result<std::uint64_t> thp_moved();
   void fail(Error error);
   bool await(RoundSignal& signal, RoleContext& context);
 
@@ -261,8 +232,8 @@ std::vector<Role> UffdThpWait::roles() {
   std::vector<Role> roles(4);
   roles[0].name = "faulter";
   roles[0].body = [this](RoleContext& context) { fault(context); };
-  // Far above a round's few ms: a late faulter is not a stuck one.
-  roles[0].limit = std::chrono::milliseconds(500);
+  // Far above a round's few ms. A faulter that is merely late still has the grace.
+  roles[0].limit = std::chrono::milliseconds(250);
   roles[1].name = "filler";
   roles[1].body = [this](RoleContext& context) { fill(context); };
   roles[2].name = "migrator";
@@ -532,6 +503,11 @@ std::optional<FindingRecord> UffdThpWait::judge(const Stuck& stuck) {
     return std::nullopt;
   }
   const std::string order = order_of_events();
+  Result<std::uint64_t> thp = thp_moved();
+  if (!thp) {
+    fail(thp.error());
+    return std::nullopt;
+  }
   if (const std::optional<std::string> why = why_innocent(*entry)) {
     innocent_.add();
     env_->note(fmt::format("round {}: the faulter waits rightly: {}; page map {}", round_.load(),
@@ -563,21 +539,29 @@ bool UffdThpWait::rescue(const Stuck& stuck) {
   return finished_.announced(round_) || release().has_value();
 }
 
-Result<> UffdThpWait::verify_work() {
-  if (error_) {
-    return tl::make_unexpected(*error_);
-  }
+Result<std::uint64_t> UffdThpWait::thp_moved() {
   Result<KernelCounters> vmstat = read_vmstat();
   if (!vmstat) {
     return tl::make_unexpected(vmstat.error());
   }
   const std::uint64_t moved = value_of(*vmstat, kThpMoved) - thp_moved_before_;
-  thp_moved_.add(moved);
-  if (moved == 0 || moved_.value() == 0) {
+  thp_moved_.add(moved - std::min(moved, thp_moved_.value()));
+  return moved;
+}
+
+Result<> UffdThpWait::verify_work() {
+  if (error_) {
+    return tl::make_unexpected(*error_);
+  }
+  Result<std::uint64_t> thp = thp_moved();
+  if (!thp) {
+    return tl::make_unexpected(thp.error());
+  }
+  if (*thp == 0 || moved_.value() == 0) {
     return broken(fmt::format(
         "no huge page was migrated: {} +{}; moved {}, busy {}, absent {}, "
         "failed {}; is there room on both nodes?",
-        kThpMoved, moved, moved_.value(), busy_.value(), absent_.value(), unmoved_.value()));
+        kThpMoved, *thp, moved_.value(), busy_.value(), absent_.value(), unmoved_.value()));
   }
   return {};
 }
