@@ -15,14 +15,16 @@
 namespace mmquake {
 namespace {
 
+constexpr const char* kProgram = MMQUAKE_BINARY_DIR "/mmquake";
+
 struct Provocation {
   std::string variant;
   std::string provoke;
   std::string counter;  // proves that it happened
 };
 
-void PrintTo(const Provocation& provocation, std::ostream* out) {
-  *out << provocation.variant << " " << provocation.provoke;
+std::ostream& operator<<(std::ostream& out, const Provocation& provocation) {
+  return out << provocation.variant << " " << provocation.provoke;
 }
 
 class UffdThpWaitOracle : public testing::TestWithParam<Provocation> {};
@@ -33,9 +35,9 @@ TEST_P(UffdThpWaitOracle, AProvokedWaitIsInnocent) {
                                     (provocation.variant + "-" + provocation.provoke);
   std::filesystem::remove_all(out);
   Command command;
-  command.argv = {MMQUAKE_BINARY_DIR "/mmquake", "run", "uffd-thp-wait", "--kernel", "clean",
-                  "--seconds", "30", "--seed", "1", "--param", "variant=" + provocation.variant,
-                  "--param", "provoke=" + provocation.provoke,
+  command.argv = {kProgram, "run", "uffd-thp-wait", "--kernel", "clean", "--seconds", "30",
+                  "--seed", "1", "--param", "variant=" + provocation.variant, "--param",
+                  "provoke=" + provocation.provoke,
                   // Queue after the WAKE, as in the case.
                   "--widen", "handle_userfault:0-30000:p=0.7:comm=faulter", "--out", out.string()};
   auto done = run_command(command);
