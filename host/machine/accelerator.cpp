@@ -11,6 +11,7 @@
 #include <cstring>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <sstream>
 #include <system_error>
 
 #include "guest/protocol/records.h"
@@ -34,7 +35,9 @@ std::string boot_id(const AcceleratorProbe& probe) {
 json read_cache(const AcceleratorProbe& probe, const std::string& version) {
   json fresh = {{"boot_id", boot_id(probe)}, {"hypervisor", version}, {"kernels", json::object()}};
   std::ifstream file(probe.cache_file);
-  json cache = json::parse(file, nullptr, false);
+  std::ostringstream text;
+  text << file.rdbuf();  // catches what a file that cannot be read throws
+  json cache = json::parse(text.str(), nullptr, false);
   const bool valid = cache.is_object() && cache.contains("kernels") &&
                      cache["kernels"].is_object() &&
                      cache.value("boot_id", json()) == fresh["boot_id"] &&

@@ -173,6 +173,12 @@ TEST_F(AcceleratorTest, IgnoresABrokenCache) {
   }
 }
 
+TEST_F(AcceleratorTest, LivesWithACacheThatIsAFolder) {
+  fs::create_directories(probe_.cache_file);
+  auto fake = hypervisor({console("mmquake: init\n")});
+  EXPECT_EQ(choose(fake).accelerator, Accelerator::kKvm);
+}
+
 TEST_F(AcceleratorTest, TrustsNoCacheWithoutABootId) {
   fs::remove(probe_.boot_id_file);
   auto fake = hypervisor({console("mmquake: init\n")});

@@ -10,7 +10,8 @@
 
 namespace mmquake {
 
-// Follows a file that QEMU writes, without polling it.
+// Follows a file that QEMU writes, without polling it, also over a rotation by libvirt's log
+// daemon (which the embedded libvirt does without).
 class ConsoleTail {
  public:
   // Creates the file, empty.
@@ -23,8 +24,11 @@ class ConsoleTail {
   int fd() const { return inotify_.get(); }
 
  private:
-  ConsoleTail(FileDescriptor file, FileDescriptor inotify)
-      : file_(std::move(file)), inotify_(std::move(inotify)) {}
+  ConsoleTail(std::filesystem::path path, FileDescriptor file, FileDescriptor inotify)
+      : path_(std::move(path)), file_(std::move(file)), inotify_(std::move(inotify)) {}
+  bool reopen_if_rotated();
+
+  std::filesystem::path path_;
   FileDescriptor file_;
   FileDescriptor inotify_;
 };

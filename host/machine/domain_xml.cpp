@@ -130,6 +130,8 @@ void add_devices(pugi::xml_node domain, const DomainPaths& paths) {
   attribute(address, "slot", kVirtioSlot);
 
   pugi::xml_node console = add_character_device(devices, "serial", "file", paths.console);
+  // The file is there, empty and watched. libvirt's log daemon would replace it otherwise.
+  attribute(console.child("source"), "append", "on");
   attribute(console.append_child("target"), "port", "0");
   pugi::xml_node serial = add_character_device(devices, "serial", "unix", paths.serial_socket);
   attribute(serial.append_child("target"), "port", "1");
@@ -193,7 +195,8 @@ std::string kernel_command_line(const BootRequest& request) {
   return line;
 }
 
-Result<std::string> domain_xml(const BootRequest& request, const DomainPaths& paths) {
+Result<std::string> domain_xml(const BootRequest& request, const DomainPaths& paths,
+                               const std::string& uuid) {
   if (auto checked = check(request, paths); !checked) {
     return tl::make_unexpected(checked.error());
   }
@@ -202,6 +205,7 @@ Result<std::string> domain_xml(const BootRequest& request, const DomainPaths& pa
   attribute(domain, "type", request.accelerator == Accelerator::kKvm ? "kvm" : "qemu");
   attribute(domain, "xmlns:qemu", kQemuNamespace);
   text_child(domain, "name", request.name);
+  if (!uuid.empty()) text_child(domain, "uuid", uuid);
   pugi::xml_node memory =
       text_child(domain, "memory", std::to_string(total_memory_mib(request.machine)));
   attribute(memory, "unit", "MiB");

@@ -108,11 +108,17 @@ TEST(DomainXml, HasTheThreeChannels) {
   const Domain domain(two_nodes());
   EXPECT_EQ(domain.attribute("//serial[target/@port=0]/@type"), "file");
   EXPECT_EQ(domain.attribute("//serial[target/@port=0]/source/@path"), "/run/c.log");
+  EXPECT_EQ(domain.attribute("//serial[target/@port=0]/source/@append"), "on");
   EXPECT_EQ(domain.attribute("//serial[target/@port=1]/source/@path"), "/run/s");
   EXPECT_EQ(domain.attribute("//serial[target/@port=1]/source/@mode"), "bind");
   EXPECT_EQ(domain.attribute("//channel/source/@path"), "/run/v");
   EXPECT_EQ(domain.attribute("//channel/target/@name"), "mmquake.records");
   EXPECT_EQ(domain.count("//*[contains(@value,'pvpanic-pci')]"), 1U);
+}
+
+TEST(DomainXml, HasAUuidWhenItIsGivenOne) {
+  EXPECT_EQ(domain_xml(two_nodes(), paths())->find("<uuid>"), std::string::npos);
+  EXPECT_NE(domain_xml(two_nodes(), paths(), "u-1")->find("<uuid>u-1</uuid>"), std::string::npos);
 }
 
 TEST(DomainXml, OrdersBootArgumentsSoThatTheRequestWins) {

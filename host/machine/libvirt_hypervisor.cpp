@@ -7,11 +7,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <fstream>
 #include <map>
 #include <mutex>
+#include <random>
 #include <system_error>
 
 #include "host/machine/domain_xml.h"
@@ -113,6 +115,15 @@ tl::unexpected<Error> connect_error(const std::string& uri) {
   return error;
 }
 
+// A version 4 UUID, as libvirt prints it.
+std::string random_uuid() {
+  std::random_device device;
+  const auto word = [&](unsigned mask, unsigned set) { return (device() & mask) | set; };
+  return fmt::format("{:08x}-{:04x}-{:04x}-{:04x}-{:04x}{:08x}", word(0xffffffff, 0),
+                     word(0xffff, 0), word(0x0fff, 0x4000), word(0x3fff, 0x8000), word(0xffff, 0),
+                     word(0xffffffff, 0));
+}
+
 struct ConnectDeleter {
   void operator()(virConnectPtr connection) const { virConnectClose(connection); }
 };
@@ -142,7 +153,7 @@ class LibvirtHypervisor::Connection : public std::enable_shared_from_this<Connec
                                           const DomainPaths& where,
                                           std::shared_ptr<VmStatus> status);
   void end_namesake(const std::string& vm);
-  std::shared_ptr<VmStatus> find(const std::string& vm);
+  std::shared_ptr<VmStatus> find(const std::string& vm, const std::string& uuid = "");
   void forget(const std::string& vm, const DomainPaths& where);
 
   // In this order: the reaper, which ends last, finds the root gone and has nothing to do.
@@ -154,7 +165,11 @@ class LibvirtHypervisor::Connection : public std::enable_shared_from_this<Connec
   std::unique_ptr<QemuWatch> watch_;
   int callback_ = -1;
   std::mutex mutex_;
-  std::map<std::string, std::shared_ptr<VmStatus>> vms_;
+  struct Vm {
+    std::string uuid;
+    std::shared_ptr<VmStatus> status;
+  };
+  std::map<std::string, Vm> vms_;  // by name
 };
 
 LibvirtHypervisor::Connection::~Connection() {
@@ -218,27 +233,32 @@ void LibvirtHypervisor::Connection::end_namesake(const std::string& vm) {
   if (old) virDomainDestroy(old.get());
 }
 
-std::shared_ptr<VmStatus> LibvirtHypervisor::Connection::find(const std::string& vm) {
+std::shared_ptr<VmStatus> LibvirtHypervisor::Connection::find(const std::string& vm,
+                                                              const std::string& uuid) {
   const std::lock_guard<std::mutex> lock(mutex_);
   const auto found = vms_.find(vm);
-  return found == vms_.end() ? nullptr : found->second;
+  if (found == vms_.end() || (!uuid.empty() && found->second.uuid != uuid)) return nullptr;
+  return found->second.status;
 }
 
 void LibvirtHypervisor::Connection::on_domain_event(virConnectPtr, virDomainPtr domain, int event,
                                                     int detail, void* opaque) {
   auto* self = static_cast<Connection*>(opaque);
   const std::string vm = virDomainGetName(domain);
+  std::array<char, VIR_UUID_STRING_BUFLEN> uuid{};
+  if (virDomainGetUUIDString(domain, uuid.data()) < 0) return;
   // How QEMU ended says more than that it did: let that come first.
   if (event == VIR_DOMAIN_EVENT_STOPPED && self->watch_) {
     self->watch_->collect(vm, std::chrono::seconds(1));
   }
-  if (auto status = self->find(vm)) status->on_lifecycle(event, detail);
+  // The last event of an earlier VM may come when one of the same name has started.
+  if (auto status = self->find(vm, uuid.data())) status->on_lifecycle(event, detail);
 }
 
 void LibvirtHypervisor::Connection::on_closed(virConnectPtr, int, void* opaque) {
   auto* self = static_cast<Connection*>(opaque);
   const std::lock_guard<std::mutex> lock(self->mutex_);
-  for (auto& entry : self->vms_) entry.second->fail("the connection to libvirt broke");
+  for (auto& entry : self->vms_) entry.second.status->fail("the connection to libvirt broke");
 }
 
 void LibvirtHypervisor::Connection::on_exit(const std::string& vm, const siginfo_t& info) {
@@ -274,16 +294,18 @@ Result<std::unique_ptr<Machine>> LibvirtHypervisor::Connection::start(const Boot
   absolute.bzimage = fs::absolute(request.bzimage);
   absolute.initramfs = fs::absolute(request.initramfs);
   const DomainPaths where = paths(request);
-  auto xml = domain_xml(absolute, where);
+  const std::string uuid = random_uuid();
+  auto xml = domain_xml(absolute, where, uuid);
   if (!xml) return tl::make_unexpected(xml.error());
   if (auto written = write_file(request.directory / "domain.xml", *xml); !written) {
     return tl::make_unexpected(written.error());
   }
+  loop_->call([] {});  // what is left to be said of an earlier VM of this name has been said
   // Before libvirt has it: STARTED and more can arrive before virDomainCreateXML returns.
   auto status = std::make_shared<VmStatus>();
   {
     const std::lock_guard<std::mutex> lock(mutex_);
-    if (!vms_.emplace(request.name, status).second) {
+    if (!vms_.emplace(request.name, Vm{uuid, status}).second) {
       return broken("a VM named '" + request.name + "' runs already");
     }
   }

@@ -6,12 +6,11 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
-#include <fstream>
-#include <iterator>
 #include <system_error>
 #include <thread>
 
@@ -27,10 +26,23 @@ constexpr const char* kReaperWord = "vm-reaper";
 constexpr auto kPeriod = std::chrono::milliseconds(100);
 constexpr int kLooks = 30;
 
+// Not a stream: reading of a process that has just ended fails with ESRCH, for which libstdc++'s
+// file buffers throw.
+std::string command_line(pid_t pid) {
+  const std::string path = "/proc/" + std::to_string(pid) + "/cmdline";
+  const FileDescriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  std::string line;
+  std::array<char, 4096> chunk{};
+  ssize_t got = 0;
+  while (file && (got = read(file.get(), chunk.data(), chunk.size())) > 0) {
+    line.append(chunk.data(), static_cast<std::size_t>(got));
+  }
+  return line;
+}
+
 // A QEMU whose arguments name something below `root`. NULs separate the arguments.
 bool is_vm_of(pid_t pid, const std::string& root) {
-  std::ifstream file("/proc/" + std::to_string(pid) + "/cmdline", std::ios::binary);
-  const std::string line{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+  const std::string line = command_line(pid);
   const std::string program = fs::path(line.substr(0, line.find('\0'))).filename().string();
   return program.rfind("qemu-", 0) == 0 && line.find(root + "/") != std::string::npos;
 }

@@ -123,6 +123,29 @@ TEST_F(StreamsTest, ConsoleTailFollowsAFile) {
   EXPECT_EQ(tail->read(100), "");
 }
 
+TEST_F(StreamsTest, ConsoleTailReadsAFloodInBoundedPieces) {
+  auto tail = ConsoleTail::create(dir_ / "console.log");
+  ASSERT_TRUE(tail);
+  const std::string flood((3 << 20) + 5, 'f');
+  std::ofstream(dir_ / "console.log", std::ios::app) << flood;
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(tail->read(1 << 20).size(), 1U << 20);
+  EXPECT_EQ(tail->read(1 << 20), "fffff");
+}
+
+TEST_F(StreamsTest, ConsoleTailFollowsARotation) {
+  const fs::path path = dir_ / "console.log";
+  auto tail = ConsoleTail::create(path);
+  ASSERT_TRUE(tail);
+  std::ofstream(path, std::ios::app) << "old";
+  fs::rename(path, dir_ / "console.log.0");
+  std::ofstream(path) << "new";
+  EXPECT_TRUE(readable(tail->fd(), 1000));
+  EXPECT_EQ(tail->read(100), "oldnew");
+  std::ofstream(path, std::ios::app) << "er";
+  EXPECT_TRUE(readable(tail->fd(), 1000));
+  EXPECT_EQ(tail->read(100), "er");
+}
+
 TEST_F(StreamsTest, ConsoleTailNamesTheFileItCannotWrite) {
   auto tail = ConsoleTail::create(dir_ / "missing" / "console.log");
   ASSERT_FALSE(tail);
