@@ -25,7 +25,11 @@ std::string read_all(const std::string& path) {
   while (text.size() < (64U << 10) && (got = read(fd, block.data(), block.size())) > 0) {
     text.append(block.data(), static_cast<std::size_t>(got));
   }
+  const int error = errno;
   close(fd);
+  if (got < 0 && text.empty()) {
+    return "[" + path + ": " + std::strerror(error) + "]";  // some files refuse the read only
+  }
   return text;
 }
 
