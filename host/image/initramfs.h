@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <optional>
+#include <string>
 
 #include "guest/protocol/result.h"
 
@@ -16,5 +17,8 @@ struct InitramfsContents {
 // Writes a gzip-compressed newc cpio with libarchive: the same bytes for the same inputs (fixed
 // order, owners, inode numbers and times). Replaces `out` by a rename.
 Result<> write_initramfs(const InitramfsContents& contents, const std::filesystem::path& out);
+
+// Hex hash of the contents: equal keys mean equal initramfs files.
+Result<std::string> initramfs_key(const InitramfsContents& contents);
 
 }  // namespace mmquake

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "host/image/initramfs.h"
+
+#include <archive.h>
+#include <archive_entry.h>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <iterator>
+#include <memory>
+#include <system_error>
+#include <vector>
+
+namespace mmquake {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Part of the key: change it when the layout of the archive changes.
+constexpr std::uint64_t kLayoutVersion = 1;
+
+struct File {
+  std::string name;  // in the archive
+  std::string bytes;
+  unsigned mode = 0;
+};
+
+struct FreeWriter {
+  void operator()(archive* writer) const { archive_write_free(writer); }
+};
+struct FreeEntry {
+  void operator()(archive_entry* entry) const { archive_entry_free(entry); }
+};
+using Writer = std::unique_ptr<archive, FreeWriter>;
+
+Result<std::string> read_whole(const fs::path& path) {
+  std::ifstream in(path, std::ios::binary);
+  std::string bytes((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
+  if (!in.is_open() || in.bad()) {
+    return broken(fmt::format("cannot read '{}': {}", path.string(), std::strerror(errno)));
+  }
+  return bytes;
+}
+
+Result<std::vector<File>> files_of(const InitramfsContents& contents) {
+  std::vector<File> files;
+  auto init = read_whole(contents.init);
+  if (!init) return tl::make_unexpected(init.error());
+  files.push_back({"init", std::move(*init), S_IFREG | 0755});
+  if (contents.widener) {
+    auto widener = read_whole(*contents.widener);
+    if (!widener) return tl::make_unexpected(widener.error());
+    files.push_back({"mmquake_widener.ko", std::move(*widener), S_IFREG | 0644});
+  }
+  return files;
+}
+
+tl::unexpected<Error> archive_error(archive* writer, const fs::path& out) {
+  const char* text = archive_error_string(writer);
+  return broken(fmt::format("write '{}': {}", out.string(), text != nullptr ? text : "unknown"));
+}
+
+Result<> add(archive* writer, const File& file, std::int64_t inode, const fs::path& out) {
+  const std::unique_ptr<archive_entry, FreeEntry> entry(archive_entry_new());
+  archive_entry_set_pathname(entry.get(), file.name.c_str());
+  archive_entry_set_mode(entry.get(), file.mode);
+  archive_entry_set_size(entry.get(), static_cast<la_int64_t>(file.bytes.size()));
+  archive_entry_set_uid(entry.get(), 0);
+  archive_entry_set_gid(entry.get(), 0);
+  archive_entry_set_mtime(entry.get(), 0, 0);
+  archive_entry_set_ino64(entry.get(), inode);
+  archive_entry_set_nlink(entry.get(), 1);
+  if (archive_write_header(writer, entry.get()) != ARCHIVE_OK ||
+      archive_write_data(writer, file.bytes.data(), file.bytes.size()) !=
+          static_cast<la_ssize_t>(file.bytes.size())) {
+    return archive_error(writer, out);
+  }
+  return {};
+}
+
+Result<> write_archive(const std::vector<File>& files, const fs::path& out) {
+  const Writer writer(archive_write_new());
+  // gzip: every kernel of interest reads it (CONFIG_RD_GZIP). Without its own timestamp.
+  if (archive_write_set_format_cpio_newc(writer.get()) != ARCHIVE_OK ||
+      archive_write_add_filter_gzip(writer.get()) != ARCHIVE_OK ||
+      archive_write_set_options(writer.get(), "gzip:!timestamp,gzip:compression-level=6") !=
+          ARCHIVE_OK ||
+      archive_write_open_filename(writer.get(), out.c_str()) != ARCHIVE_OK) {
+    return archive_error(writer.get(), out);
+  }
+  std::int64_t inode = 1;
+  for (const File& file : files) {
+    if (auto added = add(writer.get(), file, inode++, out); !added) return added;
+  }
+  if (archive_write_close(writer.get()) != ARCHIVE_OK) return archive_error(writer.get(), out);
+  return {};
+}
+
+}  // namespace
+
+Result<> write_initramfs(const InitramfsContents& contents, const fs::path& out) {
+  auto files = files_of(contents);
+  if (!files) return context("make the initramfs", files.error());
+  // Several processes may write the same one: each its own file, and the last rename stays.
+  const fs::path part = out.string() + fmt::format(".{}.part", getpid());
+  std::error_code error;
+  Result<> written = write_archive(*files, part);
+  if (written) fs::rename(part, out, error);
+  if (error) written = broken(fmt::format("rename '{}': {}", part.string(), error.message()));
+  if (!written) {
+    std::error_code ignored;  // the first error tells more
+    fs::remove(part, ignored);
+    return context("make the initramfs", written.error());
+  }
+  return {};
+}
+
+Result<std::string> initramfs_key(const InitramfsContents& contents) {
+  auto files = files_of(contents);
+  if (!files) return context("make the initramfs", files.error());
+  std::uint64_t hash = kLayoutVersion;
+  for (const File& file : *files) {
+    hash = XXH3_64bits_withSeed(file.name.data(), file.name.size(), hash);
+    hash = XXH3_64bits_withSeed(file.bytes.data(), file.bytes.size(), hash);
+  }
+  return fmt::format("{:016x}", hash);
+}
+
+}  // namespace mmquake
