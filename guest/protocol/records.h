@@ -29,6 +29,9 @@ inline constexpr std::size_t kMaxListEntries = 4096;     // roles, counters, sit
 
 using Counters = std::map<std::string, std::uint64_t>;
 
+// Before the name of a specimen's bug switch: the counter is there if and only if the switch is on.
+inline constexpr std::string_view kBugHits = "bug-hits/";
+
 // First record of a boot; repeated every 200 ms until the plan arrives.
 struct Hello {
   int protocol = kProtocolVersion;

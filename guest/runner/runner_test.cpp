@@ -9,6 +9,7 @@
 #include <fstream>
 #include <set>
 
+#include "guest/runner/bug_switches.h"
 #include "guest/runner/describe.h"
 #include "guest/runner/evidence.h"
 #include "guest/runner/params.h"
@@ -205,6 +206,19 @@ TEST(Blame, SkipsTheSchedulerAndTheLocks) {
   EXPECT_EQ(blamed_function("[<0>] futex_wait_queue+0x1/0x2\n", ""), "futex_wait_queue");
   EXPECT_EQ(blamed_function("[/proc/1/stack: Permission denied]", "pipe_read"), "pipe_read");
   EXPECT_EQ(blamed_function("", ""), "");
+}
+
+TEST(BugSwitches, OnlyThoseThatAreOnAreCounted) {
+  namespace fs = std::filesystem;
+  const fs::path root = fs::path(testing::TempDir()) / ("bugs-" + std::to_string(getpid()));
+  for (const auto& [name, on] : {std::pair{"one", "Y"}, std::pair{"two", "N"}}) {
+    fs::create_directories(root / name);
+    std::ofstream(root / name / "on") << on << "\n";
+    std::ofstream(root / name / "hits") << "7\n";
+  }
+  EXPECT_EQ(bug_hits(root), (Counters{{"bug-hits/one", 7}}));
+  fs::remove_all(root);
+  EXPECT_TRUE(bug_hits(root).empty()) << "a kernel without switches";
 }
 
 TEST(Evidence, ATaskThatIsGone) {

@@ -16,6 +16,7 @@
 #include <cstring>
 #include <optional>
 
+#include "guest/runner/bug_switches.h"
 #include "guest/runner/crash.h"
 #include "guest/runner/evidence.h"
 #include "guest/runner/selftest_hook.h"
@@ -82,6 +83,7 @@ class Supervisor {
     }
     Summary summary = summary_.value_or(Summary{});
     summary.counters.insert({"records_dropped", outlet_.dropped()});
+    summary.counters.merge(bug_hits());
     send(summary);
     return summary;
   }
@@ -187,6 +189,7 @@ class Supervisor {
       beat.roles.push_back({slot.name.data(), slot.steps.load(), state_name(slot, now, quiet_ns)});
     }
     beat.counters = SharedCounters(state_).values();
+    beat.counters.merge(bug_hits());
     send(beat);
   }
 

@@ -160,8 +160,7 @@ Result<bool> Watch::on_time(Machine& machine) {
       seen_.end = TrialEnd::kNoBoot;
       return here > deadlines_.boot;
     case Phase::kRunning:
-      if (seconds_since(running_since_) >
-          plan_.guest.seconds + deadlines_.overrun * scale_) {
+      if (seconds_since(running_since_) > plan_.guest.seconds + deadlines_.overrun * scale_) {
         seen_.end = TrialEnd::kOverran;
         return true;
       }
@@ -186,8 +185,9 @@ void Watch::report_status() {
   if (!observer_ || seconds_since(last_status_) < 0.5) return;
   last_status_ = Clock::now();
   TrialStatus status;
-  status.phase = phase_ == Phase::kBooting ? "booting" : phase_ == Phase::kRunning ? "running"
-                                                                                   : "ending";
+  status.phase = phase_ == Phase::kBooting   ? "booting"
+                 : phase_ == Phase::kRunning ? "running"
+                                             : "ending";
   status.seconds = phase_ == Phase::kBooting ? seconds_since(start_) : beat_.time_s;
   status.rounds = beat_.round;
   status.findings = seen_.findings.size() + console_.reports().size();
@@ -197,6 +197,7 @@ void Watch::report_status() {
 
 Result<Observation> Watch::follow(Machine& machine, const std::function<bool()>& should_stop) {
   seen_.widening_asked = !plan_.guest.widen.empty();
+  seen_.bugs_asked = plan_.bugs;
   bool over = false;
   while (!over) {
     auto activity = machine.wait(std::chrono::milliseconds(200));
@@ -271,7 +272,9 @@ BootRequest boot_request(const TrialPlan& plan) {
 
 }  // namespace
 
-double detector_scale(double slowdown) { return std::clamp(slowdown / 4.0, 1.0, 6.0); }
+double detector_scale(double slowdown) {
+  return std::clamp(slowdown / 4.0, 1.0, 6.0);
+}
 
 Result<TrialResult> run_trial(const TrialPlan& plan, Hypervisor& hypervisor,
                               const TrialObserver& observer,

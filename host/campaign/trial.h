@@ -32,8 +32,8 @@ struct TrialPlan {
 
 // What the trial is doing, for a status line: at least once a second.
 struct TrialStatus {
-  std::string phase;  // "booting", "running", "ending"
-  double seconds = 0; // guest time of the workload
+  std::string phase;   // "booting", "running", "ending"
+  double seconds = 0;  // guest time of the workload
   std::uint64_t rounds = 0;
   std::uint64_t findings = 0;
   Counters counters;
@@ -42,8 +42,8 @@ using TrialObserver = std::function<void(const TrialStatus&)>;
 
 struct TrialResult {
   Verdict verdict;
-  Hello hello;       // empty when the guest never said hello
-  Summary summary;   // empty when there was none; then from the last heartbeat
+  Hello hello;      // empty when the guest never said hello
+  Summary summary;  // empty when there was none; then from the last heartbeat
   double slowdown = 0;
   double boot_seconds = 0;  // from start to the first hello, host time
   double wall_seconds = 0;  // from start to the end of the VM, host time
@@ -56,11 +56,11 @@ struct TrialResult {
 // detector_scale(), in the order in which syzkaller scales its detectors: each is longer than the
 // one before, so that the kernel's own report always comes first.
 struct Deadlines {
-  double boot = 120;       // to the first hello
-  double silence = 60;     // without a record; x scale
-  double overrun = 60;     // beyond the plan's seconds; x scale
-  double power_off = 15;   // from the summary to the end; x scale
-  double panic_print = 3;  // for the rest of a panic message; x scale
+  double boot = 120;                          // to the first hello
+  double silence = 60;                        // without a record; x scale
+  double overrun = 60;                        // beyond the plan's seconds; x scale
+  double power_off = 15;                      // from the summary to the end; x scale
+  double panic_print = 3;                     // for the rest of a panic message; x scale
   std::uint64_t console_limit = 64ULL << 20;  // bytes
 };
 

@@ -20,7 +20,9 @@ constexpr std::array<std::string_view, 5> kOracleKinds = {"hang", "corruption", 
                                                           "leak", "kernel-bug"};
 
 // A panic that our own NMI caused is evidence for a hang, not a bug of its own.
-bool is_diagnosis(const KernelReport& report) { return report.kind == "nmi"; }
+bool is_diagnosis(const KernelReport& report) {
+  return report.kind == "nmi";
+}
 
 // Idle loops: a CPU found there was not stuck.
 bool shows_idle_cpu_only(std::string_view log) {
@@ -47,8 +49,8 @@ std::vector<Finding> collect(const Observation& seen) {
   std::set<std::string> titles;
   for (const FindingRecord& record : seen.findings) {
     if (out.size() >= kMaxFindings || !titles.insert(record.title).second) continue;
-    out.push_back({record.kind, record.title, "oracle", record.time_s, record.round,
-                   record.evidence});
+    out.push_back(
+        {record.kind, record.title, "oracle", record.time_s, record.round, record.evidence});
   }
   for (const KernelReport& report : seen.reports) {
     if (is_diagnosis(report) || out.size() >= kMaxFindings) continue;
@@ -101,8 +103,8 @@ std::optional<Verdict> judge_boot(const Observation& seen, const std::vector<Fin
 Verdict judge_silence(const Observation& seen) {
   for (const KernelReport& report : seen.reports) {
     if (!is_diagnosis(report) || shows_idle_cpu_only(report.log)) continue;
-    Finding hang{"hang", "guest stopped answering: " + report.title, "console", 0, 0,
-                 {{"log", report.log}}};
+    Finding hang{
+        "hang", "guest stopped answering: " + report.title, "console", 0, 0, {{"log", report.log}}};
     return {Outcome::kFound, "", {std::move(hang)}};
   }
   return broken_because(with_tail(
@@ -130,6 +132,11 @@ std::optional<Verdict> judge_summary(const Observation& seen) {
     return broken_because(with_tail("the guest crashed after its summary", seen));
   }
   if (summary.rounds == 0) return broken_because("not one round was run");
+  for (const std::string& bug : seen.bugs_asked) {
+    if (!summary.counters.contains(std::string(kBugHits) + bug)) {
+      return broken_because(fmt::format("the bug switch '{}' is not on in the guest", bug));
+    }
+  }
   if (seen.widening_asked) {
     for (const WidenerCount& site : summary.widener) {
       if (site.effective > 0) return std::nullopt;

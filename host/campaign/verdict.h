@@ -25,15 +25,15 @@ struct Finding {
 
 // Why the trial loop stopped.
 enum class TrialEnd {
-  kPoweredOff,     // the guest ended by itself
-  kCrashed,        // it panicked
-  kHostFailure,    // QEMU or libvirt died
-  kNoBoot,         // PID 1 was not heard of within the boot deadline
-  kSilent,         // records stopped coming
-  kOverran,        // alive, but far beyond its time
-  kNoPowerOff,     // it sent its summary, and then did not end
-  kConsoleFlood,   // the console passed its limit
-  kInterrupted     // the user or a signal stopped it
+  kPoweredOff,    // the guest ended by itself
+  kCrashed,       // it panicked
+  kHostFailure,   // QEMU or libvirt died
+  kNoBoot,        // PID 1 was not heard of within the boot deadline
+  kSilent,        // records stopped coming
+  kOverran,       // alive, but far beyond its time
+  kNoPowerOff,    // it sent its summary, and then did not end
+  kConsoleFlood,  // the console passed its limit
+  kInterrupted    // the user or a signal stopped it
 };
 
 // Everything the judge may look at.
@@ -41,6 +41,7 @@ struct Observation {
   TrialEnd end = TrialEnd::kHostFailure;
   std::string host_failure;
   bool widening_asked = false;
+  std::vector<std::string> bugs_asked;  // switches that must be on for a pass to mean anything
   std::optional<Hello> hello;
   std::optional<Summary> summary;
   std::vector<FindingRecord> findings;  // at most kMaxFindings
@@ -66,8 +67,8 @@ struct Verdict {
 //  4. Any oracle finding or kernel report is found.
 //  5. A guest that went silent is found (hang) when the NMI caught a CPU outside of idle, else
 //     broken.
-//  6. No summary, a summary that contradicts the records, no round, or no effective delay
-//     where widening was asked for: broken.
+//  6. No summary, a summary that contradicts the records, no round, a bug switch that is not on,
+//     or no effective delay where widening was asked for: broken.
 //  7. Else what the summary says.
 Verdict judge(const Observation& seen);
 

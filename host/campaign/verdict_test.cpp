@@ -175,6 +175,15 @@ TEST(Judge, WideningWithoutEffectIsBroken) {
   EXPECT_EQ(judge(seen).outcome, Outcome::kPassed);
 }
 
+TEST(Judge, ABugSwitchThatIsNotOnIsBroken) {
+  Observation seen = good();
+  seen.bugs_asked = {"some-bug"};
+  EXPECT_EQ(judge(seen).outcome, Outcome::kBroken);
+  EXPECT_THAT(judge(seen).reason, HasSubstr("some-bug"));
+  seen.summary->counters["bug-hits/some-bug"] = 0;
+  EXPECT_EQ(judge(seen).outcome, Outcome::kPassed) << "on, and never hit: not found";
+}
+
 TEST(Judge, GuestsOwnBrokenAndSkippedKeepTheirReason) {
   for (const Outcome outcome : {Outcome::kBroken, Outcome::kSkipped}) {
     Observation seen = good();
