@@ -25,8 +25,12 @@ void catch_interrupts() {
   std::signal(SIGPIPE, SIG_IGN);
 }
 
-bool interrupted() { return caught_signal != 0; }
+bool interrupted() {
+  return caught_signal != 0;
+}
 
-int interrupted_exit_code() { return 128 + static_cast<int>(caught_signal); }
+int interrupted_exit_code() {
+  return 128 + static_cast<int>(caught_signal);
+}
 
 }  // namespace mmquake

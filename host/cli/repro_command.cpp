@@ -31,24 +31,29 @@ std::vector<Side> sides_of(const CaseSpec& spec, const ReproOptions& options) {
   if (!options.kernel.empty()) {
     const bool bug = !options.bugs.empty();
     return {{bug ? "bug put back" : options.kernel, options.kernel, options.bugs,
-             options.seconds > 0 ? options.seconds : bug ? spec.bug_seconds : spec.clean_seconds,
+             options.seconds > 0 ? options.seconds
+             : bug               ? spec.bug_seconds
+                                 : spec.clean_seconds,
              bug}};
   }
   return {{"bug put back", spec.bug_kernel, spec.bugs,
            options.seconds > 0 ? options.seconds : spec.bug_seconds, true},
-          {"clean", spec.clean_kernel, {},
-           options.seconds > 0 ? options.seconds : spec.clean_seconds, false}};
+          {"clean",
+           spec.clean_kernel,
+           {},
+           options.seconds > 0 ? options.seconds : spec.clean_seconds,
+           false}};
 }
 
 bool is_expected(const CaseSpec& spec, const Side& side, const TrialResult& result) {
   if (!side.must_find) return result.verdict.outcome == Outcome::kPassed;
   if (result.verdict.outcome != Outcome::kFound) return false;
-  return std::any_of(result.verdict.findings.begin(), result.verdict.findings.end(),
-                     [&](const Finding& finding) {
-                       return finding.title == spec.expect_title &&
-                              std::find(spec.expect_kinds.begin(), spec.expect_kinds.end(),
-                                        finding.kind) != spec.expect_kinds.end();
-                     });
+  return std::any_of(
+      result.verdict.findings.begin(), result.verdict.findings.end(), [&](const Finding& finding) {
+        return finding.title == spec.expect_title &&
+               std::find(spec.expect_kinds.begin(), spec.expect_kinds.end(), finding.kind) !=
+                   spec.expect_kinds.end();
+      });
 }
 
 std::string repeat_command(const CommonOptions& common, const ReproOptions& options,
@@ -74,8 +79,8 @@ Result<TrialPlan> plan_side(Session& session, const CaseSpec& spec, const Side& 
   if (auto fits = session.workloads().check_params(spec.workload, merged); !fits) {
     return tl::make_unexpected(fits.error());
   }
-  auto plan = session.prepare(side.kernel,
-                              options.machine.empty() ? spec.machine : options.machine, side.bugs);
+  auto plan = session.prepare(side.kernel, options.machine.empty() ? spec.machine : options.machine,
+                              side.bugs);
   if (!plan) return plan;
   plan->guest.workload = spec.workload;
   plan->guest.params = merged;
@@ -96,16 +101,15 @@ Result<> run_side(Session& session, const CaseSpec& spec, const Side& side,
     trial.plan.guest.seed = first_seed + static_cast<std::uint64_t>(i);
     trial.plan.name = fmt::format("{}-{:03}", side.must_find ? "bug" : "clean", i + 1);
     trial.plan.directory = outcomes.directory / trial.plan.name;
-    trial.plan.repeat_command =
-        repeat_command(session.options(), options, trial.plan.guest.seed);
+    trial.plan.repeat_command = repeat_command(session.options(), options, trial.plan.guest.seed);
     auto ran = session.run(std::move(trial));
     if (!ran) return tl::make_unexpected(ran.error());
     const bool expected = is_expected(spec, side, ran->result);
     std::FILE* out = session.human();
     fmt::print(out, "  {}{}\n", verdict_line(*ran, wants_colour(out)),
-               expected              ? ""
-               : side.must_find      ? fmt::format("  <- expected '{}'", spec.expect_title)
-                                     : "  <- expected to pass");
+               expected         ? ""
+               : side.must_find ? fmt::format("  <- expected '{}'", spec.expect_title)
+                                : "  <- expected to pass");
     std::fflush(out);
     outcomes.as_expected.push_back(expected);
     outcomes.trials.push_back(std::move(*ran));

@@ -33,10 +33,14 @@ std::string painted(std::string_view text, const char* code, bool colour) {
 
 std::string outcome_word(Outcome outcome, bool colour) {
   switch (outcome) {
-    case Outcome::kFound: return painted("FOUND  ", "1;31", colour);
-    case Outcome::kPassed: return painted("passed ", "32", colour);
-    case Outcome::kBroken: return painted("BROKEN ", "1;35", colour);
-    case Outcome::kSkipped: return painted("skipped", "33", colour);
+    case Outcome::kFound:
+      return painted("FOUND  ", "1;31", colour);
+    case Outcome::kPassed:
+      return painted("passed ", "32", colour);
+    case Outcome::kBroken:
+      return painted("BROKEN ", "1;35", colour);
+    case Outcome::kSkipped:
+      return painted("skipped", "33", colour);
   }
   return "?";
 }
@@ -54,9 +58,8 @@ std::string work_done(const Counters& counters) {
 }
 
 json finding_json(const Finding& finding) {
-  return {{"kind", finding.kind},       {"title", finding.title},
-          {"source", finding.source},   {"seconds", finding.seconds},
-          {"round", finding.round},     {"evidence", finding.evidence}};
+  return {{"kind", finding.kind},       {"title", finding.title}, {"source", finding.source},
+          {"seconds", finding.seconds}, {"round", finding.round}, {"evidence", finding.evidence}};
 }
 
 json guest_plan_json(const TrialPlan& plan) {
@@ -153,8 +156,8 @@ std::string verdict_line(const ReportedTrial& trial, bool colour) {
       break;
     }
     case Outcome::kPassed:
-      out += fmt::format("{:.0f} s, {} rounds{}, {}", r.summary.time_s,
-                         thousands(r.summary.rounds), work_done(r.summary.counters), which);
+      out += fmt::format("{:.0f} s, {} rounds{}, {}", r.summary.time_s, thousands(r.summary.rounds),
+                         work_done(r.summary.counters), which);
       break;
     default:
       out += fmt::format("{}, {}", one_line(r.verdict.reason), which);
@@ -275,12 +278,10 @@ Result<> write_file(const std::filesystem::path& path, const std::string& text) 
 
 Result<> write_trial(const ReportedTrial& trial) {
   const std::filesystem::path& dir = trial.result.directory;
-  const json plan = {{"guest", guest_plan_json(trial.plan)},
-                     {"kernel", trial.plan.kernel.name},
-                     {"kernel_key", trial.plan.kernel.key},
-                     {"bugs", trial.plan.bugs},
-                     {"boot_args", trial.plan.kernel_boot_args},
-                     {"machine", trial.plan.machine.name}};
+  const json plan = {
+      {"guest", guest_plan_json(trial.plan)},     {"kernel", trial.plan.kernel.name},
+      {"kernel_key", trial.plan.kernel.key},      {"bugs", trial.plan.bugs},
+      {"boot_args", trial.plan.kernel_boot_args}, {"machine", trial.plan.machine.name}};
   const auto dump = [](const json& j) {
     return j.dump(2, ' ', false, json::error_handler_t::replace) + "\n";
   };

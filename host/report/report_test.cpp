@@ -48,8 +48,7 @@ TEST(Report, PassedLineSaysWhatWasDone) {
 
 TEST(Report, FoundLineNamesTitleTimeAndRound) {
   ReportedTrial trial = sample(Outcome::kFound);
-  trial.result.verdict.findings = {
-      {"hang", "hang in handle_userfault", "oracle", 3.1, 41, {}}};
+  trial.result.verdict.findings = {{"hang", "hang in handle_userfault", "oracle", 3.1, 41, {}}};
   EXPECT_THAT(verdict_line(trial, false),
               HasSubstr("FOUND   hang in handle_userfault after 3.1 s, round 41, trial 1/1"));
 }
@@ -85,8 +84,7 @@ TEST(Report, JsonHasTheVerdictAndSurvivesBadUtf8) {
   const nlohmann::json json = verdict_json(trial);
   EXPECT_EQ(json["verdict"], "broken");
   EXPECT_EQ(json["rounds"], 1204);
-  const std::string text =
-      json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  const std::string text = json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   EXPECT_THAT(text, HasSubstr("broken"));
 }
 
