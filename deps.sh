@@ -25,22 +25,35 @@ for package in $wanted; do
   state=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)
   [ "$state" = installed ] || missing="$missing $package"
 done
-if [ -z "$missing" ]; then
+# As root, libvirt looks this user up before it reads its configuration, which then does not use it.
+# Its package would be libvirt-daemon-system, with a service that nobody needs here.
+user=""
+if [ "$(id -u)" -eq 0 ] && ! getent passwd libvirt-qemu >/dev/null; then
+  user="useradd --system --user-group --no-create-home --home-dir /var/lib/libvirt
+ --shell /usr/sbin/nologin libvirt-qemu"
+fi
+if [ -z "$missing$user" ]; then
   echo "deps: everything is installed"
   exit 0
 fi
 
-root=""
-if [ "$(id -u)" -ne 0 ]; then
-  if ! command -v sudo >/dev/null 2>&1; then
-    echo "deps: missing:$missing" >&2
-    echo "deps: you are not root and there is no sudo; as root, run: apt-get install --no-install-recommends$missing" >&2
-    exit 3
+if [ -n "$missing" ]; then
+  root=""
+  if [ "$(id -u)" -ne 0 ]; then
+    if ! command -v sudo >/dev/null 2>&1; then
+      echo "deps: missing:$missing" >&2
+      echo "deps: you are not root and there is no sudo; as root, run: apt-get install --no-install-recommends$missing" >&2
+      exit 3
+    fi
+    root="sudo"
   fi
-  root="sudo"
+  echo "deps: missing:$missing"
+  echo "deps: running ${root:+$root }apt-get update, then ${root:+$root }apt-get install"
+  $root apt-get update
+  # Recommends would bring a libvirtd service, a desktop display and more that is never used.
+  $root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $missing
 fi
-echo "deps: missing:$missing"
-echo "deps: running ${root:+$root }apt-get update, then ${root:+$root }apt-get install"
-$root apt-get update
-# Recommends would bring a libvirtd service, a desktop display and more that is never used.
-$root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $missing
+if [ -n "$user" ]; then
+  echo "deps: running" $user
+  $user
+fi

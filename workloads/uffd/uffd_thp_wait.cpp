@@ -176,7 +176,7 @@ Result<> UffdThpWait::set_up(Environment& env) {
   repeated_events_ = env.counter("events/repeated");
   zero_reads_ = env.counter("reads/before-fill");
   innocent_ = env.counter("waits/innocent");
-  thp_moved_ = env.counter(kThpMoved);
+  thp_moved_ = env.counter("thp_migrations");
   Result<KernelCounters> vmstat = read_vmstat();
   if (!vmstat) {
     return tl::make_unexpected(vmstat.error());
