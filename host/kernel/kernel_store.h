@@ -3,8 +3,10 @@
 // Kernel artifacts: built once, keyed by the hash of all their inputs.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -15,22 +17,29 @@ namespace mmquake {
 
 // A finished build. Immutable: the directory was put in place by one rename.
 struct KernelArtifact {
-  std::string name;     // of the spec
-  std::string key;      // hex hash of source identity, fragments, patches, widener, compiler
+  std::string name;  // of the spec
+  std::string key;   // hex hash of source identity, fragments, patches, widener, compiler
   std::filesystem::path dir;
   std::filesystem::path bzimage;
-  std::filesystem::path vmlinux;   // with line tables and inlines
-  std::filesystem::path widener;   // mmquake_widener.ko
-  std::string release;  // uname -r
+  std::filesystem::path vmlinux;  // with line tables and inlines
+  std::filesystem::path widener;  // mmquake_widener.ko
+  std::string release;            // uname -r
+  std::string source;             // identity: "debian:linux-source-6.1=6.1.192-2"
+  std::string built_at;           // ISO 8601, UTC
+  // While a copy of this lives, gc leaves the artifact alone, also another process's gc.
+  std::shared_ptr<const void> lease;
 };
 
 // One step of a long action, for a person or a log: called at least every 2 s while it lasts.
 struct Progress {
-  std::string stage;       // "download linux-source-6.1", "compile", ...
-  std::string detail;      // "mm/huge_memory.o"
-  double fraction = -1;    // 0..1; negative: not known
+  std::string stage;     // "download linux-source-6.1", "compile", ...
+  std::string detail;    // "mm/huge_memory.o, 812 objects, about 2 min left"
+  double fraction = -1;  // 0..1; negative: not known
 };
 using ProgressSink = std::function<void(const Progress&)>;
+
+// "compile 43 %, mm/huge_memory.o, 812 objects, about 2 min left"
+std::string to_text(const Progress& progress);
 
 class KernelStore {
  public:
@@ -49,12 +58,13 @@ class KernelStore {
   struct Entry {
     KernelArtifact artifact;
     std::uint64_t bytes = 0;
-    std::string built_at;  // ISO 8601, UTC
   };
   Result<std::vector<Entry>> list() const;
 
-  // Removes artifacts that none of `keep` would use, and half-built trees. Returns bytes freed.
-  Result<std::uint64_t> gc(const std::vector<KernelSpec>& keep);
+  // Removes artifacts that none of `keep` would use, the trees of other sources and what killed
+  // builds left; nothing that is in use or being built. Returns bytes freed.
+  Result<std::uint64_t> gc(const std::vector<KernelSpec>& keep, const ProgressSink& progress = {},
+                           const std::function<bool()>& should_stop = {});
 
  private:
   std::filesystem::path cache_;

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "guest/protocol/result.h"
+#include "host/kernel/fragment.h"
+#include "host/kernel/make_output.h"
+#include "host/kernel/reporter.h"
+
+namespace mmquake::kernel {
+
+// A file of an external module.
+struct ModuleFile {
+  std::string name;
+  std::string text;
+};
+
+// kbuild at work for x86-64, with its output in a folder of its own (O=). The same input gives the
+// same bytes: names, times and paths of this host are kept out.
+class Kbuild {
+ public:
+  struct Places {
+    std::filesystem::path source;  // read only
+    std::filesystem::path output;
+    std::filesystem::path ccache;  // used when ccache is installed
+    std::filesystem::path log;     // all that make prints
+  };
+  Kbuild(Places places, Reporter& reporter) : places_(std::move(places)), reporter_(reporter) {}
+
+  // allnoconfig, the fragments in order, olddefconfig; then checks that every option survived.
+  // The old configuration stays when the new one is no good.
+  Result<> configure(const std::vector<Fragment>& fragments);
+
+  // bzImage, vmlinux, and what external modules are built against.
+  Result<> compile();
+
+  // Builds the module in the folder `folder`, which holds nothing else.
+  Result<> module(const std::vector<ModuleFile>& files, const std::filesystem::path& folder);
+
+  std::filesystem::path bzimage() const { return places_.output / "arch/x86/boot/bzImage"; }
+  std::filesystem::path vmlinux() const { return places_.output / "vmlinux"; }
+  std::filesystem::path config() const { return places_.output / ".config"; }
+  Result<std::string> release() const;
+
+ private:
+  Command make(const std::vector<std::string>& words, const std::string& flags) const;
+  Result<> run(const std::string& what, const Command& command, MakeProgress* progress);
+
+  Places places_;
+  Reporter& reporter_;
+};
+
+}  // namespace mmquake::kernel

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "host/kernel/kernel_store.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <optional>
+#include <system_error>
+#include <utility>
+
+#include "host/kernel/artifact.h"
+#include "host/kernel/build_tree.h"
+#include "host/kernel/files.h"
+#include "host/kernel/inputs.h"
+#include "host/kernel/kbuild.h"
+#include "host/kernel/reporter.h"
+#include "host/kernel/toolchain.h"
+
+namespace mmquake {
+namespace fs = std::filesystem;
+using namespace kernel;  // NOLINT(google-build-using-namespace): this is its front
+
+namespace {
+
+// What kbuild and the artifact take: measured with base.config, and some to spare.
+constexpr std::uint64_t kFirstBuildMib = 900;
+constexpr std::uint64_t kNextBuildMib = 300;
+
+fs::path widener_source() {
+  return data_dir() / "guest/widener";
+}
+
+fs::path artifact_folder(const fs::path& cache, const Inputs& inputs) {
+  return cache / "kernels" / key_of(inputs);
+}
+
+// What a person types to mean this kernel.
+std::string name_for_commands(const KernelSpec& spec) {
+  // Given as "dir:PATH" or "git:PATH@REV", and in no file.
+  return spec.source.starts_with(spec.name + ":") ? spec.source : spec.name;
+}
+
+std::optional<KernelArtifact> built(const fs::path& cache, const KernelSpec& spec,
+                                    const Inputs& inputs) {
+  auto artifact = read_artifact(artifact_folder(cache, inputs));
+  // Another spec with the same inputs may have built it.
+  if (artifact) artifact->name = spec.name;
+  return artifact;
+}
+
+Result<> build(const fs::path& cache, const KernelSpec& spec, Inputs& inputs, BuildTree& tree,
+               Reporter& reporter) {
+  if (auto filled = tree.fill(*inputs.source, reporter); !filled) return filled;
+  if (auto patched = tree.set_patches(inputs.patches, reporter); !patched) return patched;
+  const std::string output = build_folder_name(inputs.compiler);
+  std::error_code error;
+  const bool first = !fs::exists(tree.folder() / output, error);
+  if (auto room =
+          need_space(tree.folder(), first ? kFirstBuildMib : kNextBuildMib, "building the kernel");
+      !room) {
+    return room;
+  }
+  Kbuild kbuild({.source = tree.source(),
+                 .output = tree.folder() / output,
+                 .ccache = cache / "ccache",
+                 .log = tree.folder() / "build.log"},
+                reporter);
+  const fs::path module = tree.folder() / "widener";
+  if (auto fresh = remove_path(tree.folder() / "build.log"); !fresh) return fresh;
+  const auto make = [&]() -> Result<> {
+    if (auto done = kbuild.configure(inputs.fragments); !done) return done;
+    if (auto done = kbuild.compile(); !done) return done;
+    return kbuild.module(inputs.widener, module);
+  };
+  if (auto noted = tree.build_begins(); !noted) return noted;
+  auto made = make();
+  // Objects of a build that was stopped are looked at by the next.
+  if (made || !reporter.tick()) {
+    if (auto noted = tree.build_ended(); !noted) return noted;
+  }
+  if (!made) return made;
+  return finish_artifact(spec, inputs, kbuild, module, tree.folder() / "artifact.new",
+                         artifact_folder(cache, inputs), reporter);
+}
+
+Result<KernelArtifact> obtain_from(const fs::path& cache, const KernelSpec& spec,
+                                   Reporter& reporter) {
+  auto inputs = read_inputs(spec, cache, widener_source(), reporter);
+  if (!inputs) return tl::make_unexpected(inputs.error());
+  if (auto artifact = built(cache, spec, *inputs)) return *artifact;
+  if (auto tools = check_tools(spec.source, !spec.patches.empty(), reporter); !tools) {
+    return tl::make_unexpected(tools.error());
+  }
+  auto tree = BuildTree::open(cache, *inputs->source, reporter);
+  if (!tree) return tl::make_unexpected(tree.error());
+  // Whoever had the tree may have built this very kernel, and files may have changed while we
+  // waited.
+  inputs = read_inputs(spec, cache, widener_source(), reporter);
+  if (!inputs) return tl::make_unexpected(inputs.error());
+  if (auto artifact = built(cache, spec, *inputs)) return *artifact;
+  if (auto done = build(cache, spec, *inputs, *tree, reporter); !done) {
+    return tl::make_unexpected(done.error());
+  }
+  if (auto artifact = built(cache, spec, *inputs)) return *artifact;
+  return broken("the kernel was built, but its folder is gone: " +
+                artifact_folder(cache, *inputs).string());
+}
+
+}  // namespace
+
+KernelStore::KernelStore(fs::path cache) : cache_(std::move(cache)) {}
+
+Result<KernelArtifact> KernelStore::obtain(const KernelSpec& spec, const ProgressSink& progress,
+                                           const std::function<bool()>& should_stop) {
+  Reporter reporter(progress, should_stop);
+  auto artifact = obtain_from(cache_, spec, reporter);
+  if (artifact) return artifact;
+  if (should_stop && should_stop()) return interrupted_error();
+  return context(fmt::format("kernel '{}'", spec.name), artifact.error());
+}
+
+Result<KernelArtifact> KernelStore::find(const KernelSpec& spec) {
+  const ProgressSink silent;
+  const std::function<bool()> never;
+  Reporter reporter(silent, never);
+  auto inputs = read_inputs(spec, cache_, widener_source(), reporter);
+  if (!inputs) return context(fmt::format("kernel '{}'", spec.name), inputs.error());
+  if (auto artifact = built(cache_, spec, *inputs)) return *artifact;
+  return broken(fmt::format("kernel '{}' ({}) is not built; run: mmquake kernel build {}",
+                            spec.name, inputs->source->title(), name_for_commands(spec)));
+}
+
+Result<std::vector<KernelStore::Entry>> KernelStore::list() const {
+  std::vector<Entry> out;
+  std::error_code error;
+  for (fs::directory_iterator at(cache_ / "kernels", error), end; !error && at != end;
+       at.increment(error)) {
+    if (at->path().filename().string().starts_with('.')) continue;  // being removed
+    auto artifact = read_artifact(at->path());
+    if (!artifact) continue;
+    Entry entry;
+    entry.bytes = bytes_below(at->path());
+    entry.artifact = std::move(*artifact);
+    out.push_back(std::move(entry));
+  }
+  if (error && error != std::errc::no_such_file_or_directory) {
+    return broken(fmt::format("read '{}': {}", (cache_ / "kernels").string(), error.message()));
+  }
+  std::sort(out.begin(), out.end(), [](const Entry& a, const Entry& b) {
+    return std::pair(a.artifact.name, a.artifact.built_at) <
+           std::pair(b.artifact.name, b.artifact.built_at);
+  });
+  return out;
+}
+
+}  // namespace mmquake
