@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "host/console/symbol_table.h"
+
+#include <gelf.h>
+
+#include <algorithm>
+
+namespace mmquake {
+namespace {
+
+// The kernel takes a function's end from the next symbol (kallsyms), so alignment counts as a
+// part of it.
+constexpr std::uint64_t kMaxPadding = 64;
+
+}  // namespace
+
+SymbolTable::SymbolTable(Elf* elf) : elf_(elf) {
+  for (Elf_Scn* section = nullptr; (section = elf_nextscn(elf, section)) != nullptr;) {
+    GElf_Shdr header;
+    if (gelf_getshdr(section, &header) != nullptr && header.sh_type == SHT_SYMTAB) read(section);
+  }
+  std::sort(functions_.begin(), functions_.end(), [](const Symbol& a, const Symbol& b) {
+    return a.name != b.name ? a.name < b.name : a.address < b.address;
+  });
+  std::sort(addresses_.begin(), addresses_.end());
+  addresses_.erase(std::unique(addresses_.begin(), addresses_.end()), addresses_.end());
+}
+
+void SymbolTable::read(Elf_Scn* section) {
+  GElf_Shdr header;
+  Elf_Data* data = elf_getdata(section, nullptr);
+  if (data == nullptr || gelf_getshdr(section, &header) == nullptr || header.sh_entsize == 0) {
+    return;
+  }
+  const std::size_t count = header.sh_size / header.sh_entsize;
+  functions_.reserve(count);
+  addresses_.reserve(count);
+  for (std::size_t i = 0; i < count; ++i) {
+    GElf_Sym symbol;
+    if (gelf_getsym(data, static_cast<int>(i), &symbol) == nullptr) break;
+    const int type = GELF_ST_TYPE(symbol.st_info);
+    if (symbol.st_shndx == SHN_UNDEF || symbol.st_shndx == SHN_ABS || type == STT_SECTION ||
+        type == STT_FILE) {
+      continue;
+    }
+    const char* name = elf_strptr(elf_, header.sh_link, symbol.st_name);
+    if (name == nullptr || name[0] == '\0' || name[0] == '.' || name[0] == '$') continue;
+    addresses_.push_back(symbol.st_value);
+    if (type == STT_FUNC || type == STT_NOTYPE) {
+      functions_.push_back({name, symbol.st_value, symbol.st_size});
+    }
+  }
+}
+
+std::uint64_t SymbolTable::padded_size(const Symbol& symbol) const {
+  const auto next = std::upper_bound(addresses_.begin(), addresses_.end(), symbol.address);
+  return next == addresses_.end() ? symbol.size : *next - symbol.address;
+}
+
+std::vector<std::uint64_t> SymbolTable::find(const FunctionRef& ref) const {
+  std::vector<std::uint64_t> exact, close;
+  // A call that never returns is a function's last instruction: its return address is the end.
+  if (ref.offset > ref.size) return exact;
+  auto symbol =
+      std::lower_bound(functions_.begin(), functions_.end(), ref.name,
+                       [](const Symbol& a, std::string_view name) { return a.name < name; });
+  for (; symbol != functions_.end() && symbol->name == ref.name; ++symbol) {
+    const std::uint64_t padded = padded_size(*symbol);
+    if (ref.size == symbol->size || ref.size == padded) {
+      exact.push_back(symbol->address);
+    } else if (ref.size > symbol->size && ref.size - symbol->size < kMaxPadding &&
+               ref.size < padded) {
+      close.push_back(symbol->address);
+    }
+  }
+  std::vector<std::uint64_t>& found = exact.empty() ? close : exact;
+  found.erase(std::unique(found.begin(), found.end()), found.end());
+  return found;
+}
+
+}  // namespace mmquake
