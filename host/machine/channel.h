@@ -18,6 +18,8 @@ class Channel {
   static constexpr std::size_t kMaxPending = 1 << 20;
 
   static Result<Channel> connect(const std::filesystem::path& socket);
+  // Of a machine that lacks the device: closed.
+  static Channel none() { return Channel(FileDescriptor()); }
 
   // What has come, at most `limit` bytes. End of file closes the channel.
   std::string receive(std::size_t limit);

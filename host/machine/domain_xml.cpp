@@ -115,11 +115,7 @@ pugi::xml_node add_character_device(pugi::xml_node devices, const char* element,
   return node;
 }
 
-void add_devices(pugi::xml_node domain, const DomainPaths& paths) {
-  pugi::xml_node devices = domain.append_child("devices");
-  pugi::xml_node usb = devices.append_child("controller");
-  attribute(usb, "type", "usb");
-  attribute(usb, "model", "none");
+void add_record_port(pugi::xml_node devices, const DomainPaths& paths) {
   pugi::xml_node virtio = devices.append_child("controller");
   attribute(virtio, "type", "virtio-serial");
   attribute(virtio, "index", "0");
@@ -128,17 +124,26 @@ void add_devices(pugi::xml_node domain, const DomainPaths& paths) {
   attribute(address, "type", "pci");
   attribute(address, "bus", "0x00");
   attribute(address, "slot", kVirtioSlot);
-
-  pugi::xml_node console = add_character_device(devices, "serial", "file", paths.console);
-  // The file is there, empty and watched. libvirt's log daemon would replace it otherwise.
-  attribute(console.child("source"), "append", "on");
-  attribute(console.append_child("target"), "port", "0");
-  pugi::xml_node serial = add_character_device(devices, "serial", "unix", paths.serial_socket);
-  attribute(serial.append_child("target"), "port", "1");
   pugi::xml_node port = add_character_device(devices, "channel", "unix", paths.virtio_socket);
   pugi::xml_node target = port.append_child("target");
   attribute(target, "type", "virtio");
   attribute(target, "name", kRecordPort);
+}
+
+void add_devices(pugi::xml_node domain, const MachineDevices& wanted, const DomainPaths& paths) {
+  pugi::xml_node devices = domain.append_child("devices");
+  pugi::xml_node usb = devices.append_child("controller");
+  attribute(usb, "type", "usb");
+  attribute(usb, "model", "none");
+  pugi::xml_node console = add_character_device(devices, "serial", "file", paths.console);
+  // The file is there, empty and watched. libvirt's log daemon would replace it otherwise.
+  attribute(console.child("source"), "append", "on");
+  attribute(console.append_child("target"), "port", "0");
+  if (wanted.serial) {
+    pugi::xml_node serial = add_character_device(devices, "serial", "unix", paths.serial_socket);
+    attribute(serial.append_child("target"), "port", "1");
+  }
+  if (wanted.virtio_serial) add_record_port(devices, paths);
   attribute(devices.append_child("memballoon"), "model", "none");
 }
 
@@ -164,6 +169,10 @@ Result<> check(const BootRequest& request, const DomainPaths& paths) {
       return usage(fmt::format("machine '{0}': the distance table must have {1} rows of {1}",
                                machine.name, machine.nodes.size()));
     }
+  }
+  if (!machine.devices.virtio_serial && !machine.devices.serial) {
+    return usage("machine '" + machine.name + "' has no device for records: give it " +
+                 "virtio-serial, serial or both");
   }
   const std::size_t length = kernel_command_line(request).size();
   if (length > kMaxCommandLine) {
@@ -219,8 +228,8 @@ Result<std::string> domain_xml(const BootRequest& request, const DomainPaths& pa
   text_child(domain, "on_reboot", "destroy");
   // The crashed guest stays, paused: its console and memory are the evidence.
   text_child(domain, "on_crash", "preserve");
-  add_devices(domain, paths);
-  add_panic_device(domain);
+  add_devices(domain, request.machine.devices, paths);
+  if (request.machine.devices.pvpanic) add_panic_device(domain);
   std::ostringstream out;
   document.save(out, "  ", pugi::format_indent | pugi::format_no_declaration);
   return out.str();

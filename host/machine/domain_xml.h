@@ -23,9 +23,10 @@ struct DomainPaths {
 // then the request's (so the last one wins).
 std::string kernel_command_line(const BootRequest& request);
 
-// libvirt's XML for one boot: q35, direct kernel boot, NUMA cells with distances, two record
-// channels, pvpanic, no network and no disk. The error is kUsage when the request cannot be
-// told to libvirt (a path or command line that is too long, no CPU, a malformed distance table).
+// libvirt's XML for one boot: q35, direct kernel boot, NUMA cells with distances, the console, the
+// machine's devices, no network and no disk. The error is kUsage when the request cannot be told
+// to libvirt (a path or command line that is too long, no CPU, no record channel, a malformed
+// distance table).
 // `uuid` tells the VM from another of the same name; empty: libvirt draws one.
 Result<std::string> domain_xml(const BootRequest& request, const DomainPaths& paths,
                                const std::string& uuid = "");

@@ -116,6 +116,22 @@ TEST(DomainXml, HasTheThreeChannels) {
   EXPECT_EQ(domain.count("//*[contains(@value,'pvpanic-pci')]"), 1U);
 }
 
+TEST(DomainXml, HasOnlyTheDevicesOfItsMachine) {
+  BootRequest request = two_nodes();
+  request.machine.devices = {false, true, true};
+  const Domain serial(request);
+  EXPECT_EQ(serial.count("//channel"), 0U);
+  EXPECT_EQ(serial.count("//controller[@type='virtio-serial']"), 0U);
+  EXPECT_EQ(serial.count("//serial"), 2U);
+  EXPECT_EQ(serial.count("//*[contains(@value,'pvpanic-pci')]"), 1U);
+
+  request.machine.devices = {true, false, false};
+  const Domain virtio(request);
+  EXPECT_EQ(virtio.attribute("//channel/source/@path"), "/run/v");
+  EXPECT_EQ(virtio.count("//serial"), 1U) << "ttyS0 is the console";
+  EXPECT_EQ(virtio.count("//*[contains(@value,'pvpanic-pci')]"), 0U);
+}
+
 TEST(DomainXml, HasAUuidWhenItIsGivenOne) {
   EXPECT_EQ(domain_xml(two_nodes(), paths())->find("<uuid>"), std::string::npos);
   EXPECT_NE(domain_xml(two_nodes(), paths(), "u-1")->find("<uuid>u-1</uuid>"), std::string::npos);
@@ -154,6 +170,12 @@ TEST(DomainXml, RefusesWhatCannotWork) {
   request = two_nodes();
   request.machine.distances = {{10, 20}};
   EXPECT_FALSE(domain_xml(request, paths()));
+
+  request = two_nodes();
+  request.machine.devices = {false, false, true};
+  auto mute = domain_xml(request, paths());
+  ASSERT_FALSE(mute);
+  EXPECT_NE(mute.error().message.find("virtio-serial"), std::string::npos);
 
   DomainPaths far = paths();
   far.virtio_socket = "/" + std::string(120, 'd');

@@ -324,8 +324,11 @@ Result<std::unique_ptr<Machine>> LibvirtHypervisor::Connection::create(
   if (!embedded_root_.empty()) end_namesake(request.name);
   DomainHandle domain(virDomainCreateXML(connection_.get(), xml.c_str(), flags));
   if (!domain) return virt_error("libvirt");
-  auto serial = Channel::connect(where.serial_socket);
-  auto virtio = Channel::connect(where.virtio_socket);
+  const MachineDevices& devices = request.machine.devices;
+  Result<Channel> serial = Channel::none();
+  Result<Channel> virtio = Channel::none();
+  if (devices.serial) serial = Channel::connect(where.serial_socket);
+  if (devices.virtio_serial) virtio = Channel::connect(where.virtio_socket);
   if (!serial || !virtio) {
     virDomainDestroy(domain.get());
     return tl::make_unexpected(serial ? virtio.error() : serial.error());

@@ -79,7 +79,7 @@ class LibvirtHypervisorTest : public testing::Test {
   }
   void TearDown() override { fs::remove_all(directory_); }
 
-  std::unique_ptr<Machine> boot(const std::string& word) {
+  std::unique_ptr<Machine> boot(const std::string& word, const MachineDevices& devices = {}) {
     if (!hypervisor) {
       auto opened = LibvirtHypervisor::open();
       EXPECT_TRUE(opened) << opened.error().message;
@@ -89,6 +89,7 @@ class LibvirtHypervisorTest : public testing::Test {
     auto request = test_boot("vm-" + word, word, directory_);
     EXPECT_TRUE(request) << request.error().message;
     if (!request) return nullptr;
+    request->machine.devices = devices;
     auto machine = hypervisor->start(*request);
     EXPECT_TRUE(machine) << machine.error().message;
     return machine ? std::move(*machine) : nullptr;
@@ -209,6 +210,28 @@ TEST_F(LibvirtHypervisorTest, TalksOnBothChannelsBothWays) {
   EXPECT_TRUE(follow(*machine, [&] { return seen_.records_virtio.size() == 13 + 100001; }));
   EXPECT_TRUE(follow(*machine, [&] { return seen_.records_serial.size() == 13 + 100001; }));
   EXPECT_THAT(seen_.records_serial, testing::EndsWith("xxx\n"));
+  ASSERT_TRUE(machine->send("q"));
+  ASSERT_TRUE(follow(*machine, [&] { return seen_.state != MachineState::kRunning; }));
+  EXPECT_EQ(seen_.state, MachineState::kOff) << seen_.host_failure;
+}
+
+TEST_F(LibvirtHypervisorTest, TalksOverTtyS1Alone) {
+  auto machine = boot("echo", {.virtio_serial = false, .serial = true, .pvpanic = true});
+  ASSERT_TRUE(machine);
+  ASSERT_TRUE(follow(*machine, [&] { return seen_.records_serial == "hello serial\n"; }))
+      << seen_.console;
+  EXPECT_TRUE(said("test guest: no virtio"));
+  ASSERT_TRUE(machine->send("back\n"));
+  EXPECT_TRUE(follow(*machine, [&] { return seen_.records_serial == "hello serial\nback\n"; }));
+  EXPECT_EQ(seen_.records_virtio, "");
+}
+
+TEST_F(LibvirtHypervisorTest, TalksOverVirtioAlone) {
+  auto machine = boot("echo", {.virtio_serial = true, .serial = false, .pvpanic = false});
+  ASSERT_TRUE(machine);
+  ASSERT_TRUE(follow(*machine, [&] { return seen_.records_virtio == "hello virtio\n"; }))
+      << seen_.console;
+  EXPECT_TRUE(said("test guest: no serial"));
   ASSERT_TRUE(machine->send("q"));
   ASSERT_TRUE(follow(*machine, [&] { return seen_.state != MachineState::kRunning; }));
   EXPECT_EQ(seen_.state, MachineState::kOff) << seen_.host_failure;

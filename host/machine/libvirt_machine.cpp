@@ -114,8 +114,8 @@ Result<> LibvirtMachine::send(std::string_view bytes) {
   const bool serial = parts_.serial.send(bytes);
   if (virtio || serial) return {};
   return broken("send " + std::to_string(bytes.size()) +
-                " bytes to the guest: both record channels are full or closed; the guest does "
-                "not read them");
+                " bytes to the guest: its record channels are full or closed; the guest does not "
+                "read them");
 }
 
 Result<> LibvirtMachine::inject_nmi() {

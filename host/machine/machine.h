@@ -39,8 +39,8 @@ enum class MachineState {
 // What came since the last wait.
 struct MachineActivity {
   std::string console;         // new bytes of ttyS0
-  std::string records_virtio;  // new bytes of the virtio-serial port
-  std::string records_serial;  // new bytes of ttyS1
+  std::string records_virtio;  // new bytes of the virtio-serial port, if there is one
+  std::string records_serial;  // new bytes of ttyS1, if there is one
   MachineState state = MachineState::kRunning;
   std::string host_failure;  // for kHostFailed: QEMU's last words
 };
@@ -52,7 +52,7 @@ class Machine {
   // Returns when something came, when the state is no longer kRunning, or after `timeout`.
   // One call returns at most 1 MiB of each stream, so the caller's memory stays bounded.
   virtual Result<MachineActivity> wait(std::chrono::milliseconds timeout) = 0;
-  // Writes to both record channels (the guest reads the one it opened).
+  // Writes to every record channel that the machine has (the guest reads the one it opened).
   virtual Result<> send(std::string_view bytes) = 0;
   virtual Result<> inject_nmi() = 0;
   virtual Result<> resume() = 0;  // after kCrashed: lets the panic print to its end

@@ -5,6 +5,9 @@
 
 namespace mmquake {
 
+// Absolute paths, none of which need exist. As the XDG specification wants it, a variable that
+// holds a relative path counts as unset; without HOME the account's home directory is taken.
+
 // $XDG_CACHE_HOME/mmquake (~/.cache/mmquake): kernel sources, artifacts, probe answers.
 std::filesystem::path cache_dir();
 

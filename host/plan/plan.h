@@ -8,28 +8,38 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "guest/protocol/records.h"
 #include "guest/protocol/result.h"
+#include "host/plan/nearest.h"
 
 namespace mmquake {
 
 // configs/kernels/NAME.toml
 struct KernelSpec {
-  std::string name;
+  std::string name;    // of its file; "dir" or "git" of a kernel that has none
   std::string source;  // "debian:linux-source-6.1", "dir:/path", "git:/path@rev"
   std::vector<std::filesystem::path> fragments;  // absolute, in order
   std::vector<std::filesystem::path> patches;    // absolute, in order
   std::vector<std::string> boot_args;
   std::vector<std::string> bugs;  // the switches its patches offer; empty on a clean kernel
+  std::string summary;
 };
 
 struct NodeSpec {
-  int cpus = 0;                 // 0: memory-only node
+  int cpus = 0;  // 0: memory-only node
   std::uint64_t memory_mib = 0;
+};
+
+// What a machine has beside CPUs, memory and the console on ttyS0.
+struct MachineDevices {
+  bool virtio_serial = true;  // the record channel
+  bool serial = true;         // ttyS1: the record channel of a guest without the one above
+  bool pvpanic = true;        // a panicked guest stops where it is
 };
 
 // configs/machines/NAME.toml
@@ -37,8 +47,10 @@ struct MachineSpec {
   std::string name;
   std::string summary;
   std::vector<NodeSpec> nodes;
-  std::vector<std::vector<int>> distances;  // nodes x nodes, 10 on the diagonal, 10..254
+  // nodes x nodes, [from][to]: 10 on the diagonal, 11..254 elsewhere; need not be symmetric
+  std::vector<std::vector<int>> distances;
   std::vector<std::string> boot_args;
+  MachineDevices devices;  // with virtio_serial, serial or both
   int cpus() const;
   std::uint64_t memory_mib() const;
 };
@@ -50,18 +62,18 @@ struct CaseSpec {
   std::string workload;
   std::map<std::string, std::string> params;
   std::string machine;
-  std::string bug_kernel;               // kernel that has the switch
-  std::vector<std::string> bugs;        // switches that put the bug back
+  std::string bug_kernel;         // kernel that has the switch
+  std::vector<std::string> bugs;  // switches that put the bug back
   std::string clean_kernel;
-  std::vector<std::string> expect_kinds;  // e.g. "hang"
-  std::string expect_title;             // the finding's exact title
-  double bug_seconds = 30;              // guest time within which the bug kernel must find
+  std::vector<std::string> expect_kinds;  // e.g. "hang"; each is_finding_kind()
+  std::string expect_title;               // the finding's exact title
+  double bug_seconds = 30;                // guest time within which the bug kernel must find
   double clean_seconds = 60;
   std::vector<WidenSite> widen;
 };
 
-// Where the configuration and the build's other files are: $MMQUAKE_DATA, or the source tree that
-// this binary was built from, or share/mmquake beside the binary.
+// The folder that holds configs/ and images/: $MMQUAKE_DATA, or the source tree that this binary
+// was built from, or share/mmquake beside the binary.
 std::filesystem::path data_dir();
 
 class Catalogue {
@@ -69,9 +81,14 @@ class Catalogue {
   // `root` holds kernels/, machines/ and cases/. Nothing is read before it is asked for.
   explicit Catalogue(std::filesystem::path root) : root_(std::move(root)) {}
 
+  // A name may also be the path of a file (it holds a '/' or ends with .toml); a kernel also
+  // "dir:PATH" or "git:PATH@REV", which is configured with base.config.
   Result<KernelSpec> kernel(const std::string& name) const;
   Result<MachineSpec> machine(const std::string& name) const;
+  // The kernels, switches and the machine that it names exist; the workload is the guest's to
+  // know (WorkloadCatalogue).
   Result<CaseSpec> find_case(const std::string& name) const;
+  // Sorted; empty when the folder cannot be read.
   std::vector<std::string> kernel_names() const;
   std::vector<std::string> machine_names() const;
   std::vector<std::string> case_names() const;
@@ -80,11 +97,23 @@ class Catalogue {
   std::filesystem::path root_;
 };
 
-// A machine that this host cannot hold (its memory, with `reserve_mib` left for the host).
-Result<> fits_host(const MachineSpec& machine, std::uint64_t host_available_mib);
+// Whether an oracle or the kernel's log can give a finding of this kind.
+bool is_finding_kind(std::string_view kind);
 
-// "unknown KIND 'NAME'; did you mean 'A' or 'B'? (mmquake list shows all)"
-Error unknown_name(std::string_view kind, std::string_view name,
-                   const std::vector<std::string>& known);
+// What the widener would refuse: which field of a site, and why, with the range.
+struct WidenFault {
+  std::string_view field;  // "site", "min_us", ...
+  std::string what;        // "is 20; it must be at most 'max_us', which is 10"
+};
+std::optional<WidenFault> find_fault(const WidenSite& site);
+
+// Memory that this host could give to a VM now, in MiB; 0 when it does not say.
+std::uint64_t host_available_mib();
+
+// What a host keeps for itself beside the guest's memory.
+inline constexpr std::uint64_t kHostReserveMib = 512;
+
+// Usage error when this host cannot hold the machine's memory with the reserve left over.
+Result<> fits_host(const MachineSpec& machine, std::uint64_t available_mib);
 
 }  // namespace mmquake

@@ -62,15 +62,13 @@ static void put(int fd, const char* bytes, size_t count) {
   }
 }
 
-// Sends a greeting on both channels, then each byte back. 'q' on either ends the VM.
+// Sends a greeting on each channel that is there, then each byte back. 'q' on any ends the VM.
 static void echo(void) {
   struct pollfd fds[2] = {{open_virtio(), POLLIN, 0}, {open_serial(), POLLIN, 0}};
-  if (fds[0].fd < 0 || fds[1].fd < 0) {
-    say("test guest: a channel is missing\n");
-    off();
-  }
-  put(fds[0].fd, "hello virtio\n", 13);
-  put(fds[1].fd, "hello serial\n", 13);
+  if (fds[0].fd < 0) say("test guest: no virtio\n");
+  if (fds[1].fd < 0) say("test guest: no serial\n");
+  if (fds[0].fd >= 0) put(fds[0].fd, "hello virtio\n", 13);
+  if (fds[1].fd >= 0) put(fds[1].fd, "hello serial\n", 13);
   for (;;) {
     poll(fds, 2, -1);
     for (int i = 0; i < 2; ++i) {
@@ -79,7 +77,7 @@ static void echo(void) {
       if (got <= 0) continue;
       put(fds[i].fd, bytes, (size_t)got);
       if (memchr(bytes, 'q', (size_t)got) != NULL) {
-        tcdrain(fds[1].fd);
+        if (fds[1].fd >= 0) tcdrain(fds[1].fd);
         off();
       }
     }

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// One reader a kind of configuration file; Catalogue finds the files.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "guest/protocol/result.h"
+#include "host/plan/config_file.h"
+#include "host/plan/plan.h"
+
+namespace mmquake {
+
+// `root` is the catalogue's. Fragments are relative to root/fragments, patches to
+// root/../images/patches; './x' is relative to the file itself.
+Result<KernelSpec> read_kernel_spec(const std::filesystem::path& root,
+                                    const std::filesystem::path& file);
+
+// "dir:PATH" or "git:PATH@REV" as a kernel of its own, with base.config. A relative path is taken
+// from the current directory.
+Result<KernelSpec> kernel_from_source(const std::filesystem::path& root, const std::string& source);
+
+Result<MachineSpec> read_machine_spec(const std::filesystem::path& file);
+
+// Checks what one file can tell; that kernels, switches and machine exist is the catalogue's.
+Result<CaseSpec> read_case_spec(const std::filesystem::path& file);
+
+// The key 'boot_args': each entry is one argument, so it holds no white space.
+std::vector<std::string> read_boot_args(ConfigTable& table);
+
+// What `complain` says about `key` (of the table `section`, empty for the root), with the file's
+// name and position.
+Error error_at(const std::filesystem::path& file, std::string_view section, std::string_view key,
+               const std::string& what);
+
+}  // namespace mmquake
