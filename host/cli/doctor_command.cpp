@@ -8,7 +8,6 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <cstdlib>
-#include <fstream>
 #include <memory>
 #include <system_error>
 
@@ -42,15 +41,6 @@ std::uint64_t free_mib(const fs::path& path) {
   struct statvfs info {};
   if (statvfs(path.c_str(), &info) != 0) return 0;
   return static_cast<std::uint64_t>(info.f_bavail) * info.f_frsize >> 20;
-}
-
-std::uint64_t available_memory_mib() {
-  std::ifstream meminfo("/proc/meminfo");
-  std::uint64_t kib = 0;
-  for (std::string word; meminfo >> word;) {
-    if (word == "MemAvailable:" && meminfo >> kib) return kib / 1024;
-  }
-  return 0;
 }
 
 // Opens libvirt once, for its own row and for KVM's.
@@ -134,7 +124,7 @@ DoctorHost Doctor::host() {
     return fs::exists(path, error);
   };
   host.free_mib = free_mib;
-  host.available_memory_mib = available_memory_mib();
+  host.available_memory_mib = host_available_mib();
   host.open_libvirt = [this] { return open_libvirt(); };
   host.ask_kvm = [this] { return ask_kvm(); };
   host.cache = cache_dir();

@@ -94,8 +94,7 @@ void print_text(const json& all) {
   fmt::print("\nkernels (--kernel)\n");
   for (const json& one : all["kernels"]) {
     const auto bugs = one["bugs"].get<std::vector<std::string>>();
-    fmt::print("  {:<22} {}{}\n", one["name"].get<std::string>(),
-               one["source"].get<std::string>(),
+    fmt::print("  {:<22} {}{}\n", one["name"].get<std::string>(), one["source"].get<std::string>(),
                bugs.empty() ? "" : fmt::format(", --bugs {}", fmt::join(bugs, " | ")));
   }
   fmt::print("\nmachines (--machine)\n");

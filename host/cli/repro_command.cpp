@@ -121,9 +121,6 @@ Result<Outcomes> reproduce(Session& session, const ReproOptions& options) {
   auto spec = session.catalogue().find_case(options.case_name);
   if (!spec) return tl::make_unexpected(spec.error());
   Outcomes outcomes;
-  auto directory = session.run_directory(spec->name);
-  if (!directory) return tl::make_unexpected(directory.error());
-  outcomes.directory = *directory;
   const std::uint64_t seed = options.seed != 0 ? options.seed : std::random_device{}();
   outcomes.again = repeat_command(session.options(), options, seed);
   if (options.trials > 1) outcomes.again += fmt::format(" --trials {}", options.trials);
@@ -135,6 +132,10 @@ Result<Outcomes> reproduce(Session& session, const ReproOptions& options) {
     if (!plan) return tl::make_unexpected(plan.error());
     plans.push_back(std::move(*plan));
   }
+  // Not before: a mistyped name leaves no directory behind.
+  auto directory = session.run_directory(spec->name);
+  if (!directory) return tl::make_unexpected(directory.error());
+  outcomes.directory = *directory;
   fmt::print(session.human(), "case {:<24} ({})\n", spec->name, spec->summary);
   for (std::size_t i = 0; i < sides.size() && !interrupted(); ++i) {
     if (auto ran = run_side(session, *spec, sides[i], options, plans[i], seed, outcomes); !ran) {

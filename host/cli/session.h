@@ -11,6 +11,7 @@
 
 #include "guest/protocol/result.h"
 #include "host/kernel/kernel_store.h"
+#include "host/machine/accelerator.h"
 #include "host/machine/machine.h"
 #include "host/plan/plan.h"
 #include "host/plan/workloads.h"
@@ -65,14 +66,15 @@ class Session {
   Session(CommonOptions options, WorkloadCatalogue workloads);
   Result<Hypervisor*> hypervisor();
   Result<std::filesystem::path> initramfs(const KernelArtifact& kernel);
-  Result<Accelerator> accelerator(const KernelArtifact& kernel,
-                                  const std::filesystem::path& initramfs);
+  Result<AcceleratorChoice> accelerator(const KernelArtifact& kernel,
+                                        const std::filesystem::path& initramfs);
 
   CommonOptions options_;
   Catalogue catalogue_;
   WorkloadCatalogue workloads_;
   KernelStore kernels_;
   std::unique_ptr<Hypervisor> hypervisor_;
+  std::string told_;  // of the accelerator
 };
 
 // The static guest binary beside this program.

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// The program as a user meets it, as far as no VM is needed: help, lists, and what bad input gets.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "host/process/process.h"
+
+namespace mmquake {
+namespace {
+
+using ::testing::HasSubstr;
+
+Finished mmquake(std::vector<std::string> args) {
+  args.insert(args.begin(), MMQUAKE_BINARY_DIR "/mmquake");
+  Command command;
+  command.argv = std::move(args);
+  auto done = run_command(command);
+  EXPECT_TRUE(done) << done.error().message;
+  return done ? *done : Finished{-1, ""};
+}
+
+TEST(Program, HelpTeaches) {
+  const Finished help = mmquake({"--help"});
+  EXPECT_EQ(help.exit_code, 0);
+  for (const char* word : {"run", "repro", "kernel", "doctor", "list", "Exit codes", "Examples"}) {
+    EXPECT_THAT(help.output_tail, HasSubstr(word));
+  }
+  for (const char* command : {"run", "repro", "kernel", "doctor", "list"}) {
+    EXPECT_EQ(mmquake({command, "--help"}).exit_code, 0) << command;
+  }
+}
+
+TEST(Program, ListNamesWhatIsThere) {
+  const Finished list = mmquake({"list"});
+  EXPECT_EQ(list.exit_code, 0);
+  for (const char* word : {"uffd-thp-migration", "uffd-thp-wait", "migrate-verify", "clean",
+                           "specimen", "numa2", "numa2-small", "numa4-memory-only"}) {
+    EXPECT_THAT(list.output_tail, HasSubstr(word));
+  }
+}
+
+TEST(Program, ListSpeaksJson) {
+  const Finished list = mmquake({"list", "--json"});
+  const auto json = nlohmann::json::parse(list.output_tail, nullptr, false);
+  ASSERT_FALSE(json.is_discarded()) << list.output_tail;
+  EXPECT_FALSE(json["cases"].empty());
+  EXPECT_FALSE(json["workloads"].empty());
+}
+
+struct BadInput {
+  std::vector<std::string> args;
+  std::string says;
+};
+
+class BadInputTest : public testing::TestWithParam<BadInput> {};
+
+TEST_P(BadInputTest, IsAUsageErrorThatHelps) {
+  const Finished done = mmquake(GetParam().args);
+  EXPECT_EQ(done.exit_code, 2);
+  EXPECT_THAT(done.output_tail, HasSubstr(GetParam().says));
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    All, BadInputTest,
+    testing::Values(BadInput{{"rnu"}, "run"}, BadInput{{"run", "migrate-verfy"}, "migrate-verify"},
+                    BadInput{{"repro", "uffd-thp-migratoin"}, "uffd-thp-migration"},
+                    BadInput{{"run", "migrate-verify", "--kernel", "claen"}, "clean"},
+                    BadInput{{"run", "migrate-verify", "--machine", "numa"}, "numa2"},
+                    BadInput{{"run", "uffd-thp-wait", "--param", "varant=anon-wp"}, "variant"},
+                    BadInput{{"run", "uffd-thp-wait", "--param", "variant=anon"}, "anon-wp"},
+                    BadInput{{"run", "uffd-thp-wait", "--param", "variant"}, "key=value"},
+                    BadInput{
+                        {"run", "uffd-thp-wait", "--kernel", "specimen", "--bugs", "uffd-wait"},
+                        "uffd-wait-on-migration-entry"},
+                    BadInput{{"run", "uffd-thp-wait", "--bugs", "x"}, "specimen"},
+                    BadInput{{"run", "uffd-thp-wait", "--seconds", "-1"}, "86400"},
+                    BadInput{{"run", "uffd-thp-wait", "--seconds", "0"}, "86400"},
+                    BadInput{{"run", "uffd-thp-wait", "--trials", "0"}, "10000"},
+                    BadInput{{"run", "uffd-thp-wait", "--accel", "hvf"}, "tcg"},
+                    BadInput{{"run", "uffd-thp-wait", "--widen", "f:9-1"}, "--widen"},
+                    BadInput{{"kernel", "path", "claen"}, "clean"}, BadInput{{}, "--help"}));
+
+}  // namespace
+}  // namespace mmquake

@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "host/cli/session.h"
+
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <charconv>
+#include <ctime>
+#include <system_error>
+
+#include "host/cli/interrupt.h"
+#include "host/cli/status_line.h"
+#include "host/console/console.h"
+#include "host/image/initramfs.h"
+#include "host/machine/libvirt_hypervisor.h"
+#include "host/plan/directories.h"
+
+namespace mmquake {
+namespace {
+
+Result<> check_bugs(const KernelSpec& kernel, const std::vector<std::string>& bugs) {
+  for (const std::string& bug : bugs) {
+    if (std::find(kernel.bugs.begin(), kernel.bugs.end(), bug) != kernel.bugs.end()) continue;
+    if (kernel.bugs.empty()) {
+      return usage(
+          fmt::format("kernel '{}' has no switches, so --bugs {} cannot be put on; use "
+                      "--kernel specimen",
+                      kernel.name, bug));
+    }
+    return tl::make_unexpected(unknown_name("switch", bug, kernel.bugs));
+  }
+  return {};
+}
+
+std::string progress_text(const std::string& kernel, const Progress& progress) {
+  return fmt::format("kernel {}: {}", kernel, to_text(progress));
+}
+
+std::string status_text(const ReportedTrial& trial, const TrialStatus& status) {
+  const std::string head = fmt::format("{} {}/{}: {} {:.0f} s", trial.side, trial.number, trial.of,
+                                       status.phase, status.seconds);
+  if (status.phase == "booting") return head;
+  std::string out = fmt::format("{} of {:.0f}, {} rounds", head, trial.plan.guest.seconds,
+                                thousands(status.rounds));
+  const auto migrations = status.counters.find("thp_migrations");
+  if (migrations != status.counters.end()) {
+    out += fmt::format(", {} THP migrations", thousands(migrations->second));
+  }
+  return out + fmt::format(", {} findings", status.findings);
+}
+
+template <typename T>
+bool parse_number(std::string_view text, T& out) {
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), out);
+  return error == std::errc() && end == text.data() + text.size();
+}
+
+}  // namespace
+
+int fail(const Error& error) {
+  const bool colour = wants_colour(stderr);
+  fmt::print(stderr, "{}mmquake:{} {}\n", colour ? "\x1b[1;31m" : "", colour ? "\x1b[0m" : "",
+             escape_for_terminal(error.message));
+  switch (error.kind) {
+    case ErrorKind::kUsage:
+      return kExitUsage;
+    case ErrorKind::kBroken:
+      return kExitBroken;
+    case ErrorKind::kSkipped:
+      return kExitSkipped;
+  }
+  return kExitBroken;
+}
+
+std::filesystem::path guest_binary() {
+  std::error_code error;
+  const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe", error);
+  return self.parent_path() / "mmquake-guest";
+}
+
+Session::Session(CommonOptions options, WorkloadCatalogue workloads)
+    : options_(std::move(options)),
+      catalogue_(data_dir() / "configs"),
+      workloads_(std::move(workloads)),
+      kernels_(cache_dir()) {}
+
+Session::~Session() = default;
+
+Result<std::unique_ptr<Session>> Session::open(CommonOptions options) {
+  auto workloads = WorkloadCatalogue::open(guest_binary());
+  if (!workloads) return tl::make_unexpected(workloads.error());
+  return std::unique_ptr<Session>(new Session(std::move(options), std::move(*workloads)));
+}
+
+Result<TrialPlan> Session::prepare(const std::string& kernel, const std::string& machine,
+                                   const std::vector<std::string>& bugs) {
+  auto kernel_spec = catalogue_.kernel(kernel);
+  if (!kernel_spec) return tl::make_unexpected(kernel_spec.error());
+  auto machine_spec = catalogue_.machine(machine);
+  if (!machine_spec) return tl::make_unexpected(machine_spec.error());
+  if (auto known = check_bugs(*kernel_spec, bugs); !known) {
+    return tl::make_unexpected(known.error());
+  }
+  if (auto fits = fits_host(*machine_spec, host_available_mib()); !fits) {
+    return tl::make_unexpected(fits.error());
+  }
+  TrialPlan plan;
+  plan.machine = *machine_spec;
+  plan.bugs = bugs;
+  plan.kernel_boot_args = kernel_spec->boot_args;
+  StatusLine status(human());
+  auto artifact = kernels_.obtain(
+      *kernel_spec,
+      [&](const Progress& progress) { status.show(progress_text(kernel_spec->name, progress)); },
+      interrupted);
+  if (!artifact) return tl::make_unexpected(artifact.error());
+  plan.kernel = *artifact;
+  status.show("writing the initramfs");
+  auto image = initramfs(*artifact);
+  if (!image) return tl::make_unexpected(image.error());
+  plan.initramfs = *image;
+  status.show("choosing the accelerator: does a kernel boot under KVM?");
+  auto chosen = accelerator(*artifact, *image);
+  if (!chosen) return tl::make_unexpected(chosen.error());
+  plan.accelerator = chosen->accelerator;
+  status.clear();
+  if (!chosen->message.empty() && chosen->message != told_) {
+    fmt::print(human(), "{}\n", escape_for_terminal(chosen->message));
+    told_ = chosen->message;
+  }
+  return plan;
+}
+
+Result<Hypervisor*> Session::hypervisor() {
+  if (!hypervisor_) {
+    auto opened = LibvirtHypervisor::open(options_.connect);
+    if (!opened) return tl::make_unexpected(opened.error());
+    hypervisor_ = std::move(*opened);
+  }
+  return hypervisor_.get();
+}
+
+Result<std::filesystem::path> Session::initramfs(const KernelArtifact& kernel) {
+  const std::filesystem::path dir = cache_dir() / "initramfs";
+  std::error_code error;
+  std::filesystem::create_directories(dir, error);
+  if (error) return broken("cannot make '" + dir.string() + "': " + error.message());
+  const InitramfsContents contents{guest_binary(), kernel.widener};
+  auto key = initramfs_key(contents);
+  if (!key) return tl::make_unexpected(key.error());
+  const std::filesystem::path path = dir / (*key + ".cpio.gz");
+  if (std::filesystem::exists(path, error)) return path;
+  if (auto written = write_initramfs(contents, path); !written) {
+    return tl::make_unexpected(written.error());
+  }
+  return path;
+}
+
+Result<AcceleratorChoice> Session::accelerator(const KernelArtifact& kernel,
+                                               const std::filesystem::path& initramfs) {
+  auto host = hypervisor();
+  if (!host) return tl::make_unexpected(host.error());
+  AcceleratorProbe probe;
+  probe.cache_file = cache_dir() / "accelerator.json";
+  return choose_accelerator(options_.accel, probe, **host, kernel, initramfs);
+}
+
+Result<std::filesystem::path> Session::run_directory(const std::string& label) {
+  const std::time_t now = std::time(nullptr);
+  std::tm utc = {};
+  gmtime_r(&now, &utc);
+  const std::string name = fmt::format("{:%Y-%m-%dT%H-%M-%SZ}-{}", utc, label);
+  std::filesystem::path root = options_.out.empty() ? state_dir() / "runs" / name : options_.out;
+  root = std::filesystem::absolute(root);
+  // Two runs in one second, or an --out that was used before: never mix two runs' files.
+  std::filesystem::path dir = root;
+  for (int n = 2;; ++n) {
+    std::error_code error;
+    if (std::filesystem::create_directories(dir, error)) return dir;
+    if (error) return broken("cannot make '" + dir.string() + "': " + error.message());
+    if (std::filesystem::is_empty(dir, error)) return dir;
+    dir = root.string() + "." + std::to_string(n);
+  }
+}
+
+Result<ReportedTrial> Session::run(ReportedTrial trial) {
+  auto host = hypervisor();
+  if (!host) return tl::make_unexpected(host.error());
+  StatusLine status(human());
+  status.show(fmt::format("{} {}/{}: starting the VM", trial.side, trial.number, trial.of));
+  auto result = run_trial(
+      trial.plan, **host, [&](const TrialStatus& now) { status.show(status_text(trial, now)); },
+      interrupted);
+  if (!result) return tl::make_unexpected(result.error());
+  trial.result = std::move(*result);
+  trial.kernel =
+      trial.plan.kernel.release.empty() ? trial.plan.kernel.name : trial.plan.kernel.release;
+  status.show(fmt::format("{} {}/{}: writing the report", trial.side, trial.number, trial.of));
+  if (auto written = write_trial(trial); !written) return tl::make_unexpected(written.error());
+  return trial;
+}
+
+Result<std::map<std::string, std::string>> parse_params(const std::vector<std::string>& pairs) {
+  std::map<std::string, std::string> out;
+  for (const std::string& pair : pairs) {
+    const std::size_t equals = pair.find('=');
+    if (equals == std::string::npos || equals == 0) {
+      return usage("--param '" + pair + "' is not of the form key=value");
+    }
+    out[pair.substr(0, equals)] = pair.substr(equals + 1);
+  }
+  return out;
+}
+
+Result<WidenSite> parse_widen(const std::string& text) {
+  WidenSite site;
+  site.max_us = 1000;
+  std::size_t at = 0;
+  bool first = true;
+  while (at <= text.size()) {
+    const std::size_t colon = std::min(text.find(':', at), text.size());
+    const std::string part = text.substr(at, colon - at);
+    at = colon + 1;
+    const std::size_t dash = part.find('-');
+    if (first) {
+      site.site = part;
+    } else if (part.starts_with("p=")) {
+      if (!parse_number(std::string_view(part).substr(2), site.probability)) {
+        return usage("--widen '" + text + "': p=PROBABILITY must be a number from 0 to 1");
+      }
+    } else if (part.starts_with("comm=")) {
+      site.comm = part.substr(5);
+    } else if (part == "spin") {
+      site.mode = "spin";
+    } else if (dash == std::string::npos || !parse_number(part.substr(0, dash), site.min_us) ||
+               !parse_number(part.substr(dash + 1), site.max_us)) {
+      return usage("--widen '" + text + "': '" + part +
+                   "' is none of MIN-MAX (us), p=PROBABILITY, comm=THREAD, spin");
+    }
+    first = false;
+  }
+  if (const auto fault = find_fault(site)) {
+    return usage(fmt::format("--widen '{}': '{}' {}", text, fault->field, fault->what));
+  }
+  return site;
+}
+
+std::string shell_word(const std::string& word) {
+  const bool plain = !word.empty() && std::all_of(word.begin(), word.end(), [](char c) {
+    return std::isalnum(static_cast<unsigned char>(c)) != 0 ||
+           std::string_view("_-./=:,+@%").find(c) != std::string_view::npos;
+  });
+  if (plain) return word;
+  std::string out = "'";
+  for (char c : word) out += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return out + "'";
+}
+
+}  // namespace mmquake
