@@ -51,7 +51,8 @@ lint: deps deps-lint
 	@clang-format --dry-run -Werror $(SOURCES)
 	@$(MAKE) --no-print-directory $(BUILD)/build.ninja
 	@$(TALK) clang-tidy sh -c "printf '%s\n' $(TIDY) | \
-	  xargs -P $(JOBS) -n 1 clang-tidy --quiet -p $(BUILD)"
+	  xargs -P $(JOBS) -n 1 clang-tidy --quiet -p $(BUILD) \
+	  --extra-arg=-Wno-unknown-warning-option"
 
 # Unit tests under ASan+UBSan, then under TSan.
 sanitize: deps

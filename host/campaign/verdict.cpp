@@ -24,25 +24,6 @@ bool is_diagnosis(const KernelReport& report) {
   return report.kind == "nmi";
 }
 
-// Idle loops: a CPU found there was not stuck.
-bool shows_idle_cpu_only(std::string_view log) {
-  constexpr std::array<std::string_view, 5> kIdle = {"default_idle", "native_safe_halt",
-                                                     "acpi_idle", "mwait_idle", "intel_idle"};
-  bool any = false;
-  std::size_t at = 0;
-  while ((at = log.find("RIP: 0010:", at)) != std::string_view::npos) {
-    const std::string_view function = log.substr(at + 10, 64);
-    if (std::none_of(kIdle.begin(), kIdle.end(), [&](std::string_view idle) {
-          return function.find(idle) != std::string_view::npos;
-        })) {
-      return false;
-    }
-    any = true;
-    at += 10;
-  }
-  return any;
-}
-
 // Oracle findings first (they know more), then the console; one finding a title.
 std::vector<Finding> collect(const Observation& seen) {
   std::vector<Finding> out;
@@ -92,6 +73,9 @@ std::optional<Verdict> judge_boot(const Observation& seen, const std::vector<Fin
     if (report.kind == "oom") {
       return broken_because("the guest ran out of memory: give the machine more", findings);
     }
+    if (report.log.find("Attempted to kill init") != std::string::npos) {
+      return broken_because("PID 1 of the guest died: " + report.title, findings);
+    }
     if (report.offset < seen.workload_console_offset && !is_diagnosis(report)) {
       return broken_because("the kernel reported before the workload began: " + report.title,
                             findings);
@@ -102,7 +86,7 @@ std::optional<Verdict> judge_boot(const Observation& seen, const std::vector<Fin
 
 Verdict judge_silence(const Observation& seen) {
   for (const KernelReport& report : seen.reports) {
-    if (!is_diagnosis(report) || shows_idle_cpu_only(report.log)) continue;
+    if (!is_diagnosis(report) || busy_cpu(report.log).empty()) continue;
     Finding hang{
         "hang", "guest stopped answering: " + report.title, "console", 0, 0, {{"log", report.log}}};
     return {Outcome::kFound, "", {std::move(hang)}};

@@ -62,8 +62,8 @@ struct Verdict {
 // The rules, first match wins; docs/architecture.md tells why in this order.
 //  1. A host reason (interrupt, QEMU died, console flood without a report) is broken.
 //  2. No PID 1 is a boot failure: broken.
-//  3. A kernel report from before the workload began, or the guest's out-of-memory killer, is
-//     broken: the machine or the harness is at fault, not the code under test.
+//  3. A kernel report from before the workload began, the guest's out-of-memory killer, or the
+//     death of PID 1 is broken: the machine or the harness is at fault as far as anybody can tell.
 //  4. Any oracle finding or kernel report is found.
 //  5. A guest that went silent is found (hang) when the NMI caught a CPU outside of idle, else
 //     broken.

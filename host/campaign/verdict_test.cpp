@@ -126,14 +126,26 @@ TEST(Judge, SilenceIsFoundOnlyWhenTheNmiCaughtAStuckCpu) {
   EXPECT_EQ(judge(seen).outcome, Outcome::kBroken) << "no diagnosis at all";
 
   KernelReport nmi = report("nmi", "NMI in default_idle");
-  nmi.log = "RIP: 0010:default_idle+0xf/0x10\nRIP: 0010:default_idle+0xf/0x10\n";
+  nmi.log = "NMI backtrace for cpu 0\nRIP: 0010:default_idle+0xf/0x10\n";
   seen.reports = {nmi};
   EXPECT_EQ(judge(seen).outcome, Outcome::kBroken) << "all CPUs idle: the harness hangs";
 
-  seen.reports[0].log += "RIP: 0010:isolate_migratepages_block+0x1f/0x500\n";
+  seen.reports[0].log +=
+      "NMI backtrace for cpu 1\nRIP: 0010:isolate_migratepages_block+0x1f/0x500\n";
   const Verdict verdict = judge(seen);
   ASSERT_EQ(verdict.outcome, Outcome::kFound);
   EXPECT_EQ(verdict.findings[0].kind, "hang");
+}
+
+TEST(Judge, TheDeathOfPid1IsBrokenAndKeepsWhatWasSeen) {
+  Observation seen = good();
+  seen.end = TrialEnd::kCrashed;
+  KernelReport panic = report("panic", "kernel panic: Attempted to kill init!");
+  panic.log = "Kernel panic - not syncing: Attempted to kill init! exitcode=0x0000000b\n";
+  seen.reports = {panic};
+  const Verdict verdict = judge(seen);
+  EXPECT_EQ(verdict.outcome, Outcome::kBroken);
+  EXPECT_EQ(verdict.findings.size(), 1U);
 }
 
 TEST(Judge, FloodIsBrokenUnlessTheKernelReportedSomething) {

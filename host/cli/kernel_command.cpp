@@ -258,6 +258,17 @@ int collect_garbage(bool as_json) {
   return kExitExpected;
 }
 
+Error wrong_action(const CLI::App& kernel) {
+  std::vector<std::string> known;
+  for (const CLI::App* one : kernel.get_subcommands([](const CLI::App*) { return true; })) {
+    known.push_back(one->get_name());
+  }
+  const std::vector<std::string> given = kernel.remaining();
+  if (!given.empty()) return unknown_name("kernel command", given.front(), known);
+  return {ErrorKind::kUsage,
+          fmt::format("kernel needs one of: {} (mmquake kernel --help)", fmt::join(known, ", "))};
+}
+
 CLI::App* add(CLI::App& kernel, const char* name, const char* about, bool& as_json) {
   CLI::App* command = kernel.add_subcommand(name, about);
   command->add_flag("--json", as_json, "Print the result as JSON on stdout, the rest on stderr");
@@ -278,7 +289,9 @@ void add_kernel_command(CLI::App& app, bool& json, int& code) {
   auto options = std::make_shared<KernelOptions>();
   CLI::App* kernel = app.add_subcommand("kernel", "Build, list, show and remove kernels");
   kernel->footer(kHowItWorks);
-  kernel->require_subcommand(1);
+  kernel->callback([kernel, &code] {
+    if (kernel->get_subcommands().empty()) code = fail(wrong_action(*kernel));
+  });
   CLI::App* build = add(*kernel, "build", "Build kernels, or say that they are built", json);
   add_name(*build, *options, 100);
   build->callback([options, &json, &code] { code = build_kernels(options->names, json); });
@@ -293,6 +306,8 @@ void add_kernel_command(CLI::App& app, bool& json, int& code) {
   path->callback([options, &json, &code] { code = print_path(*options, json); });
   CLI::App* gc = add(*kernel, "gc", "Remove what no kernel of configs/kernels uses", json);
   gc->callback([&json, &code] { code = collect_garbage(json); });
+  // CLI11 would only say that a subcommand is required. Not before the others: they inherit it.
+  kernel->allow_extras();
 }
 
 }  // namespace mmquake

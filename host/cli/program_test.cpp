@@ -55,6 +55,10 @@ struct BadInput {
   std::string says;
 };
 
+void PrintTo(const BadInput& bad, std::ostream* out) {
+  *out << testing::PrintToString(bad.args);
+}
+
 class BadInputTest : public testing::TestWithParam<BadInput> {};
 
 TEST_P(BadInputTest, IsAUsageErrorThatHelps) {

@@ -101,8 +101,8 @@ INSTANTIATE_TEST_SUITE_P(All, SelfTest,
                                          Expected{"selftest-crash", 3, "broken", "signal"},
                                          Expected{"selftest-no-work", 3, "broken", ""},
                                          Expected{"selftest-skip", 4, "skipped", ""}),
-                         [](const testing::TestParamInfo<Expected>& info) {
-                           std::string name = info.param.workload;
+                         [](const testing::TestParamInfo<Expected>& test) {
+                           std::string name = test.param.workload;
                            std::replace(name.begin(), name.end(), '-', '_');
                            return name;
                          });

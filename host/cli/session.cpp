@@ -39,8 +39,8 @@ std::string progress_text(const std::string& kernel, const Progress& progress) {
 }
 
 std::string status_text(const ReportedTrial& trial, const TrialStatus& status) {
-  const std::string head = fmt::format("{} {}/{}: {} {:.0f} s", trial.side, trial.number, trial.of,
-                                       status.phase, status.seconds);
+  std::string head = fmt::format("{} {}/{}: {} {:.0f} s", trial.side, trial.number, trial.of,
+                                 status.phase, status.seconds);
   if (status.phase == "booting") return head;
   std::string out = fmt::format("{} of {:.0f}, {} rounds", head, trial.plan.guest.seconds,
                                 thousands(status.rounds));
@@ -236,8 +236,9 @@ Result<WidenSite> parse_widen(const std::string& text) {
       site.mode = "spin";
     } else if (dash == std::string::npos || !parse_number(part.substr(0, dash), site.min_us) ||
                !parse_number(part.substr(dash + 1), site.max_us)) {
-      return usage("--widen '" + text + "': '" + part +
-                   "' is none of MIN-MAX (us), p=PROBABILITY, comm=THREAD, spin");
+      return usage(fmt::format(
+          "--widen '{}': '{}' is none of MIN-MAX (us), p=PROBABILITY, comm=THREAD, spin", text,
+          part));
     }
     first = false;
   }

@@ -42,6 +42,8 @@ class Session {
   // Reads what the guest binary offers; starts no VM.
   static Result<std::unique_ptr<Session>> open(CommonOptions options);
   ~Session();
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
 
   const CommonOptions& options() const { return options_; }
   const Catalogue& catalogue() const { return catalogue_; }

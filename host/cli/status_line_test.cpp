@@ -64,7 +64,7 @@ class Output {
       text_.append(bytes, static_cast<std::size_t>(got));
     }
     const std::size_t at = text_.find(end);
-    const std::string out = text_.substr(0, at == std::string::npos ? at : at + end.size());
+    std::string out = text_.substr(0, at == std::string::npos ? at : at + end.size());
     text_.erase(0, out.size());
     return out;
   }
