@@ -23,10 +23,9 @@ inline constexpr int kProtocolVersion = 1;
 // A longer line is dropped (and counted) before it is complete: bounds the reader's memory.
 inline constexpr std::size_t kMaxFrameBytes = std::size_t{256} * 1024;
 // What a reader accepts inside of a payload; encode() clips texts so that a frame always fits.
-inline constexpr std::size_t kMaxNameBytes = 256;  // names, titles, states, map keys
-inline constexpr std::size_t kMaxTextBytes =
-    std::size_t{64} * 1024;                           // reasons, notes, evidence, parameters
-inline constexpr std::size_t kMaxListEntries = 4096;  // roles, counters, sites, evidence
+inline constexpr std::size_t kMaxNameBytes = 256;                     // names, states, map keys
+inline constexpr std::size_t kMaxTextBytes = std::size_t{64} * 1024;  // reasons, notes, evidence
+inline constexpr std::size_t kMaxListEntries = 4096;                  // roles, counters, sites
 
 using Counters = std::map<std::string, std::uint64_t>;
 

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "host/kernel/files.h"
+#include "host/kernel/kbuild.h"
 
 namespace mmquake::kernel {
 namespace fs = std::filesystem;
@@ -34,7 +35,9 @@ bool is_folder(const fs::path& path) {
 std::string manifest_text(const Manifest& manifest) {
   std::string text;
   for (const auto& [path, identity] : manifest) {
-    text += identity + '\t' + path;
+    text += identity;
+    text += '\t';
+    text += path;
     text += '\0';
   }
   return text;
@@ -284,7 +287,7 @@ Result<> BuildTree::set_patches(const std::vector<Patch>& patches, Reporter& rep
 }
 
 std::string build_folder_name(const std::string& compiler) {
-  return "build-" + hash_of(compiler).substr(0, 8);
+  return "build-" + hash_of(fmt::format("{} {}", kRecipe, compiler)).substr(0, 8);
 }
 
 Result<> drop_half_written(const fs::path& build, std::int64_t since) {

@@ -26,7 +26,7 @@ namespace {
 // The package, the archive in it, and what is unpacked, at the time when all three are there.
 constexpr std::uint64_t kUnpackMib = 1900;
 // How long a version stands in for a newer one that could not be downloaded.
-constexpr std::int64_t kStandInSeconds = 24 * 3600;
+constexpr std::int64_t kStandInSeconds = 24L * 3600;
 
 std::string as_root(const std::string& command) {
   return geteuid() == 0 ? command : "sudo " + command;

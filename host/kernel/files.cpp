@@ -22,7 +22,7 @@ namespace mmquake::kernel {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr std::size_t kBlock = 256 * 1024;
+constexpr std::size_t kBlock = 256UL * 1024;
 
 tl::unexpected<Error> failed(std::string_view doing, const fs::path& path, int error) {
   return broken(fmt::format("{} '{}': {}", doing, path.string(), std::strerror(error)));

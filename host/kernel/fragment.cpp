@@ -102,6 +102,7 @@ Result<> check_options(const std::vector<Fragment>& fragments, std::string_view 
   }
   if (lost.empty()) return {};
   std::vector<std::string> files;
+  files.reserve(fragments.size());
   for (const Fragment& fragment : fragments) files.push_back(fragment.file.filename().string());
   return broken(
       fmt::format("the kernel's configuration did not keep {} of {}: {}; put what they depend on "

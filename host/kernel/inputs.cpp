@@ -10,9 +10,6 @@ namespace mmquake::kernel {
 namespace fs = std::filesystem;
 namespace {
 
-// Part of each key: to be raised when the way kernels are built changes their bytes.
-constexpr int kRecipe = 1;
-
 void add(std::string& text, std::string_view what, std::string_view content) {
   // With its length, so that no two lists of parts give one text.
   text += fmt::format("{} {}\n", what, content.size());

@@ -53,6 +53,14 @@ std::vector<std::string> lines_of(const std::string& text) {
   return out;
 }
 
+// `line` with the first `part` taken out: tools built on the way are named by whole paths.
+std::string without(std::string_view line, const std::string& part) {
+  std::string out(line);
+  const std::size_t at = out.find(part);
+  if (at != std::string::npos) out.erase(at, part.size());
+  return out;
+}
+
 Result<> check_path(const fs::path& path) {
   if (path.string().find_first_of(" \t:") == std::string::npos) return {};
   return broken(
@@ -73,7 +81,9 @@ Command Kbuild::make(const std::vector<std::string>& words, const std::string& f
   const bool ccache = is_in_path("ccache");
   if (ccache) {
     command.environment = {{"CCACHE_DIR", places_.ccache.string()},
-                           {"CCACHE_BASEDIR", places_.output.parent_path().string()},
+                           // It would make paths relative behind kbuild's back: into __FILE__
+                           // and line tables, and with ccache only.
+                           {"CCACHE_BASEDIR", ""},
                            {"CCACHE_MAXSIZE", "2G"}};
   }
   command.argv.insert(
@@ -97,7 +107,7 @@ Result<> Kbuild::run(const std::string& what, const Command& command, MakeProgre
     log << line << '\n';
     reason.line(line);
     if (progress == nullptr) return;
-    progress->line(line);
+    progress->line(without(line, places_.output.string() + "/"));
     const std::chrono::duration<double> passed = std::chrono::steady_clock::now() - start;
     reporter_.update(progress->detail(passed.count()), progress->fraction());
   });
@@ -147,7 +157,12 @@ Result<> Kbuild::compile() {
   const auto before = read_text(list);
   MakeProgress progress(before ? lines_of(*before) : std::vector<std::string>());
   // 'modules' makes Module.symvers, against which the widener's symbols are checked.
-  if (auto done = run("compile", make({"bzImage", "modules"}, ""), &progress); !done) return done;
+  const auto config_text = read_text(config());
+  // Who asks for reduced debug information wants line tables and inlines, and that is -g1.
+  const bool reduced =
+      config_text && config_text->find("\nCONFIG_DEBUG_INFO_REDUCED=y\n") != std::string::npos;
+  const Command command = make({"bzImage", "modules"}, reduced ? "-g1" : "");
+  if (auto done = run("compile", command, &progress); !done) return done;
   for (const fs::path& file : {bzimage(), vmlinux()}) {
     std::error_code error;
     if (!fs::exists(file, error)) {

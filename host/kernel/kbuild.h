@@ -12,6 +12,10 @@
 
 namespace mmquake::kernel {
 
+// Part of each key, and of the name of the output folder: to be raised when the way that kernels
+// are built changes their bytes.
+inline constexpr int kRecipe = 2;
+
 // A file of an external module.
 struct ModuleFile {
   std::string name;

@@ -53,16 +53,18 @@ void MakeProgress::line(std::string_view text) {
     if (found == place_.end()) return;
     done = found->second;
     of = before_.size();
+    skips_ = made_.size() * 2 < done;
   }
   const double now = static_cast<double>(done) / static_cast<double>(of);
   fraction_ = std::max(fraction_, std::min(now, 0.99));
 }
 
 std::string MakeProgress::detail(double seconds) const {
-  if (made_.empty()) return "nothing to compile yet";
+  if (made_.empty()) return "looking for what has to be compiled";
   std::string text = fmt::format("{}, {} objects", current_, made_.size());
-  // Earlier, the estimate would jump about.
-  if (seconds > 5 && fraction_ > 0.05 && fraction_ < 0.99) {
+  // Earlier, the estimate would jump about; and when most objects are kept, what is left cannot be
+  // told from what was done.
+  if (seconds > 5 && !skips_ && fraction_ > 0.05 && fraction_ < 0.99) {
     text += ", " + time_left(seconds * (1 - fraction_) / fraction_);
   }
   return text;

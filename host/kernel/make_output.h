@@ -22,7 +22,7 @@ class MakeProgress {
 
   void line(std::string_view text);
 
-  // 0 to 0.99; never falls.
+  // 0 to 0.99, never falls; negative before the first object.
   double fraction() const { return fraction_; }
   // "mm/rmap.o, 812 objects"; with "about 2 min left" once that can be said.
   std::string detail(double seconds) const;
@@ -35,7 +35,8 @@ class MakeProgress {
   std::unordered_map<std::string, std::size_t> place_;
   std::vector<std::string> made_;
   std::string current_;
-  double fraction_ = 0;
+  double fraction_ = -1;
+  bool skips_ = false;  // most objects are kept from the last build
 };
 
 // The object of a line such as "  CC      mm/rmap.o"; empty when the line is of another kind.

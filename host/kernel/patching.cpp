@@ -140,16 +140,15 @@ std::string explain_failure(std::string_view output) {
       // "line 5" of the patch
       parts.push_back(fmt::format("no file for the change at {}",
                                   line.substr(0, line.find_last_of("0123456789") + 1)));
-    } else if (take_prefix(line, "patch: **** ")) {
-      parts.emplace_back(line);
-    } else if (line.find("which already exists") != std::string_view::npos ||
+    } else if (line.starts_with("patch: **** ") ||
+               line.find("which already exists") != std::string_view::npos ||
                line.find("which does not exist") != std::string_view::npos) {
       parts.emplace_back(line);
     }
   });
   if (parts.empty()) return last_line(output);
-  constexpr std::size_t kShown = 8;
-  const std::size_t shown = std::min(parts.size(), kShown);
+  constexpr std::size_t most = 8;
+  const std::size_t shown = std::min(parts.size(), most);
   std::string text = fmt::format("{}", fmt::join(parts.begin(), parts.begin() + shown, "; "));
   if (parts.size() > shown) text += fmt::format("; and {} more", parts.size() - shown);
   return text;
