@@ -42,17 +42,20 @@ test: deps
 	@$(TALK) test ctest --test-dir $(BUILD) --output-on-failure $(CTEST_FLAGS)
 
 SOURCES = $(shell git ls-files '*.cpp' '*.h')
-TIDY = $(shell git ls-files '*.cpp')
+TESTS = $(shell git ls-files '*test.cpp' '*_fuzz.cpp')
+TIDY = clang-tidy --quiet -p $(BUILD) --extra-arg=-Wno-unknown-warning-option
 
 format: deps-lint
 	@clang-format -i $(SOURCES)
 
+# The static analyzer spends four fifths of a test's time in GoogleMock; tests go without it.
 lint: deps deps-lint
 	@clang-format --dry-run -Werror $(SOURCES)
 	@$(MAKE) --no-print-directory $(BUILD)/build.ninja
-	@$(TALK) clang-tidy sh -c "printf '%s\n' $(TIDY) | \
-	  xargs -P $(JOBS) -n 1 clang-tidy --quiet -p $(BUILD) \
-	  --extra-arg=-Wno-unknown-warning-option"
+	@$(TALK) clang-tidy sh -c "printf '%s\n' $(filter-out $(TESTS),$(filter %.cpp,$(SOURCES))) | \
+	  xargs -P $(JOBS) -n 1 $(TIDY)"
+	@$(TALK) clang-tidy sh -c "printf '%s\n' $(TESTS) | \
+	  xargs -P $(JOBS) -n 1 $(TIDY) --checks=-clang-analyzer-*"
 
 # Unit tests under ASan+UBSan, then under TSan.
 sanitize: deps

@@ -55,8 +55,9 @@ int open_uevents() {
   sockaddr_nl address{};
   address.nl_family = AF_NETLINK;
   address.nl_groups = 1;
-  if (fd >= 0) {
-    bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof(address));
+  if (fd >= 0 && bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof(address)) != 0) {
+    close(fd);
+    return -1;
   }
   return fd;
 }

@@ -30,6 +30,8 @@ class Trial {
   // Everything outlives the trial. `widener` may be null: a plan that widens is then broken.
   Trial(const GuestPlan& plan, const Registry& registry, SharedState& state, RecordSink& sink,
         Widener* widener);
+  Trial(const Trial&) = delete;
+  Trial& operator=(const Trial&) = delete;
   ~Trial();
   Summary run();
   // After run(): a role still runs. The process must end without destroying the trial.

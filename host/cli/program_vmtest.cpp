@@ -91,11 +91,13 @@ TEST_P(SelfTest, EndsWithTheRightVerdict) {
   EXPECT_THAT(seen["reason"].dump() + seen["findings"].dump(), HasSubstr(GetParam().says));
 }
 
+// The flood passes: an emulated UART moves some 25 KB a second, far from the host's limit. How a
+// trial ends that reaches it is shown with the fake machine, in trial_test.cpp.
 INSTANTIATE_TEST_SUITE_P(All, SelfTest,
                          testing::Values(Expected{"selftest-hang", 1, "found", "hang in"},
                                          Expected{"selftest-garbage", 0, "passed", ""},
                                          Expected{"selftest-endless-line", 0, "passed", ""},
-                                         Expected{"selftest-flood", 3, "broken", "flooded"},
+                                         Expected{"selftest-flood", 0, "passed", ""},
                                          Expected{"selftest-silent", 3, "broken", "silent"},
                                          Expected{"selftest-panic", 1, "found", "panic"},
                                          Expected{"selftest-crash", 3, "broken", "signal"},

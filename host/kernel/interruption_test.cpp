@@ -24,6 +24,7 @@ namespace {
 namespace fs = std::filesystem;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::UnorderedElementsAre;
 
 // PIDs of processes whose environment names the build tree.
 std::vector<pid_t> processes_of(const fs::path& tree) {
@@ -163,6 +164,7 @@ TEST_F(InterruptionTest, AHalfObjectOfAKilledBuildIsMadeAgain) {
 
 // A tree as a kill between any two steps of a change of patches or revisions leaves it.
 TEST_F(InterruptionTest, ATreeInAnUnknownStateIsMended) {
+  fake_.write_object("mm/kept", "kept one");
   KernelSpec patched = fake_.spec();
   patched.patches = {fake_.write_patch("1", "mm/rmap", "rmap one", "rmap patched")};
   ASSERT_TRUE(fake_.obtain(patched));
@@ -184,6 +186,8 @@ TEST_F(InterruptionTest, ATreeInAnUnknownStateIsMended) {
   EXPECT_TRUE(holds(next->vmlinux, "<exec two>"));
   EXPECT_TRUE(holds(next->vmlinux, "<swap one>"));
   EXPECT_FALSE(holds(next->vmlinux, "<stray>"));
+  // What was right already is not even written.
+  EXPECT_THAT(fake_.compiled(), UnorderedElementsAre("fs/exec.o", "mm/rmap.o", "mm/swap.o"));
   EXPECT_EQ(text_of(file), text_of(fake_.source() / "mm/rmap.c"));
 }
 

@@ -135,6 +135,16 @@ TEST_F(KernelStoreTest, KernelsOfOneTreeDifferInTheirPatchesOnly) {
             text_of(fake_.source() / "mm/rmap.c"));
 }
 
+TEST_F(KernelStoreTest, AFileThatStaysAsItIsIsNotCompiledAgain) {
+  KernelSpec patched = fake_.spec();
+  patched.patches = {fake_.write_patch("1", "mm/rmap", "rmap one", "rmap patched")};
+  built(patched);
+  // Another kernel with the same patch: the patched file is not written anew.
+  patched.fragments.push_back(fake_.write("more.config", "CONFIG_NUMA=y\n"));
+  built(patched);
+  EXPECT_THAT(fake_.compiled(), IsEmpty());
+}
+
 TEST_F(KernelStoreTest, APatchedFileFollowsItsDirectory) {
   KernelSpec patched = fake_.spec();
   patched.patches = {fake_.write_patch("1", "mm/rmap", "rmap one", "rmap patched")};

@@ -220,7 +220,7 @@ TEST_F(LibvirtHypervisorTest, TalksOverTtyS1Alone) {
   ASSERT_TRUE(machine);
   ASSERT_TRUE(follow(*machine, [&] { return seen_.records_serial == "hello serial\n"; }))
       << seen_.console;
-  EXPECT_TRUE(said("test guest: no virtio"));
+  EXPECT_TRUE(follow(*machine, [&] { return said("test guest: no virtio"); }));
   ASSERT_TRUE(machine->send("back\n"));
   EXPECT_TRUE(follow(*machine, [&] { return seen_.records_serial == "hello serial\nback\n"; }));
   EXPECT_EQ(seen_.records_virtio, "");
@@ -231,7 +231,7 @@ TEST_F(LibvirtHypervisorTest, TalksOverVirtioAlone) {
   ASSERT_TRUE(machine);
   ASSERT_TRUE(follow(*machine, [&] { return seen_.records_virtio == "hello virtio\n"; }))
       << seen_.console;
-  EXPECT_TRUE(said("test guest: no serial"));
+  EXPECT_TRUE(follow(*machine, [&] { return said("test guest: no serial"); }));
   ASSERT_TRUE(machine->send("q"));
   ASSERT_TRUE(follow(*machine, [&] { return seen_.state != MachineState::kRunning; }));
   EXPECT_EQ(seen_.state, MachineState::kOff) << seen_.host_failure;
