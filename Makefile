@@ -8,7 +8,7 @@ JOBS ?= $(shell nproc)
 TALK = ./talk
 CTEST_FLAGS ?=
 
-.PHONY: all build program deps deps-lint run test kernels lint format sanitize fuzz bench clean help
+.PHONY: all build program deps deps-lint run test kernels lint format-check tidy format sanitize fuzz bench clean help
 
 all: program
 
@@ -48,14 +48,20 @@ TIDY = clang-tidy --quiet -p $(BUILD) --extra-arg=-Wno-unknown-warning-option
 format: deps-lint
 	@clang-format -i $(SOURCES)
 
-# The static analyzer spends four fifths of a test's time in GoogleMock; tests go without it.
-lint: deps deps-lint
+lint: format-check tidy
+
+format-check: deps-lint
 	@clang-format --dry-run -Werror $(SOURCES)
+
+# The static analyzer spends four fifths of a test's time in GoogleMock; tests go without it.
+TIDY_DIRS ?= bench guest host workloads
+TIDY_FILES = $(filter $(addsuffix /%,$(TIDY_DIRS)),$(filter %.cpp,$(SOURCES)))
+tidy: deps deps-lint
 	@$(MAKE) --no-print-directory $(BUILD)/build.ninja
-	@$(TALK) clang-tidy sh -c "printf '%s\n' $(filter-out $(TESTS),$(filter %.cpp,$(SOURCES))) | \
-	  xargs -P $(JOBS) -n 1 $(TIDY)"
-	@$(TALK) clang-tidy sh -c "printf '%s\n' $(TESTS) | \
-	  xargs -P $(JOBS) -n 1 $(TIDY) --checks=-clang-analyzer-*"
+	@$(TALK) clang-tidy sh -c "printf '%s\n' $(filter-out $(TESTS),$(TIDY_FILES)) | \
+	  xargs -r -P $(JOBS) -n 1 $(TIDY)"
+	@$(TALK) clang-tidy sh -c "printf '%s\n' $(filter $(TESTS),$(TIDY_FILES)) | \
+	  xargs -r -P $(JOBS) -n 1 $(TIDY) --checks=-clang-analyzer-*"
 
 # Unit tests under ASan+UBSan, then under TSan.
 sanitize: deps

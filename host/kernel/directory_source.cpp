@@ -72,7 +72,7 @@ bool take(std::string_view& text, T& out) {
 }
 
 Scan parse_scan(std::string_view text) {
-  constexpr std::size_t identity_size = 2 + 32;
+  constexpr std::size_t kIdentitySize = 2 + 32;
   Scan scan;
   while (!text.empty()) {
     const std::size_t end = std::min(text.find('\0'), text.size());
@@ -81,9 +81,9 @@ Scan parse_scan(std::string_view text) {
     Known known;
     if (take(entry, known.stamp.size) && take(entry, known.stamp.mtime) &&
         take(entry, known.stamp.ctime) && take(entry, known.stamp.inode) &&
-        entry.size() > identity_size + 1) {
-      known.identity = entry.substr(0, identity_size);
-      scan[std::string(entry.substr(identity_size + 1))] = known;
+        entry.size() > kIdentitySize + 1) {
+      known.identity = entry.substr(0, kIdentitySize);
+      scan[std::string(entry.substr(kIdentitySize + 1))] = known;
     }
   }
   return scan;

@@ -147,8 +147,8 @@ std::string explain_failure(std::string_view output) {
     }
   });
   if (parts.empty()) return last_line(output);
-  constexpr std::size_t most = 8;
-  const std::size_t shown = std::min(parts.size(), most);
+  constexpr std::size_t kMost = 8;
+  const std::size_t shown = std::min(parts.size(), kMost);
   std::string text = fmt::format("{}", fmt::join(parts.begin(), parts.begin() + shown, "; "));
   if (parts.size() > shown) text += fmt::format("; and {} more", parts.size() - shown);
   return text;
