@@ -15,7 +15,7 @@
 namespace mmquake {
 namespace {
 
-// As in mmquake_widener.c.
+// As in control.c.
 constexpr std::uint64_t kMaxUs = 10000000;
 constexpr std::size_t kMaxComm = 15;
 

@@ -35,7 +35,7 @@ Result<Inputs> read_inputs(const KernelSpec& spec, const fs::path& cache, const 
     if (!text) return context("patch", text.error());
     inputs.patches.push_back({file, std::move(*text)});
   }
-  for (const char* name : {"Kbuild", "mmquake_widener.c"}) {
+  for (const char* name : {"Kbuild", "widener.h", "control.c", "probe.c"}) {
     auto text = read_text(widener / name);
     if (!text) {
       return context("the widener's source (set MMQUAKE_DATA to mmquake's source tree)",

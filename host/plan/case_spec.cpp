@@ -14,7 +14,8 @@ namespace {
 // As on the command line.
 constexpr double kMinSeconds = 1;
 constexpr double kMaxSeconds = 86400;
-// What mmquake_widener.c takes: WIDENER_MAX_SITES, WIDENER_MAX_US, a probability in millionths.
+// What guest/widener/control.c takes: WIDENER_MAX_SITES, WIDENER_MAX_US, and a probability in
+// millionths.
 constexpr std::size_t kMaxSites = 64;
 constexpr std::int64_t kMaxDelayUs = 10'000'000;
 constexpr double kMinProbability = 1e-6;

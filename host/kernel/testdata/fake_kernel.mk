@@ -42,7 +42,7 @@ bzImage: $(O)/vmlinux
 ifdef M
 modules:
 	@test -e $(O)/Module.symvers
-	@cp $(M)/mmquake_widener.c $(M)/mmquake_widener.ko
+	@cat $(M)/control.c $(M)/probe.c >$(M)/mmquake_widener.ko
 else
 modules: $(O)/vmlinux
 	@touch $(O)/Module.symvers
