@@ -142,7 +142,7 @@ Result<> Mapping::map(std::size_t bytes) {
     if (backing_ == Backing::kHugetlb2m && error == ENOMEM)
       return skipped(
           fmt::format("{} hugetlb pages of 2 MiB are not free: reserve them first "
-                      "(HugetlbPool, or Needs::hugetlb_2m_per_node)",
+                      "(Needs::hugetlb_2m_per_node)",
                       bytes / kHugePage));
     return broken(fmt::format("mmap: {}", errno_text(error)));
   }
