@@ -9,6 +9,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include "guest/protocol/waiting_frames.h"
+
 namespace mmquake {
 namespace {
 
@@ -35,68 +37,6 @@ std::string read_all(const std::string& path) {
 
 bool is_unreadable(std::string_view text) {
   return !text.empty() && text.front() == '[';
-}
-
-// How a task sleeps, never why. Matched as a prefix.
-constexpr std::array kGenericPrefixes = {
-    "__schedule",
-    "schedule",
-    "io_schedule",
-    "preempt_schedule",
-    "__cond_resched",
-    "_cond_resched",
-    "context_switch",
-    "__switch_to",
-    "do_wait_for_",
-    "wait_for_common",
-    "wait_for_completion",
-    "__wait_for_common",
-    "bit_wait",
-    "__wait_on_bit",
-    "out_of_line_wait",
-    "futex_",
-    "do_futex",
-    "__futex_",
-    "rwsem_",
-    "__rwsem_",
-    "down_read",
-    "down_write",
-    "__down",
-    "down_killable",
-    "mutex_lock",
-    "__mutex_lock",
-    "rt_mutex",
-    "__rt_mutex",
-    "percpu_rwsem",
-    "percpu_down",
-    "__percpu_down",
-    "prepare_to_wait",
-    "finish_wait",
-    "do_nanosleep",
-    "hrtimer_nanosleep",
-    "common_nsleep",
-    "asm_",
-    "exc_",
-    "sysvec_",
-    "irqentry_",
-    "ret_from_fork",
-    "entry_SYSCALL",
-    "folio_wait_bit",
-    "wait_on_page_bit",
-    "poll_schedule",
-    "_raw_spin",
-    "queued_spin",
-    "native_queued_spin",
-    "save_stack",
-    "stack_trace_",
-    "arch_stack_walk",
-    "syscall_exit",
-    "exit_to_user",
-};
-
-bool is_generic(std::string_view function) {
-  return std::any_of(kGenericPrefixes.begin(), kGenericPrefixes.end(),
-                     [&](std::string_view prefix) { return function.starts_with(prefix); });
 }
 
 // "[<0>] do_thing.isra.0+0x12/0x34 [module]" -> "do_thing"; empty for anything else.
@@ -131,7 +71,7 @@ TaskEvidence take_evidence(int pid, int tid) {
 }
 
 std::string blamed_function(std::string_view stack, std::string_view wchan) {
-  std::string_view generic;
+  std::string_view waiting;
   while (!stack.empty()) {
     const std::size_t end = std::min(stack.find('\n'), stack.size());
     const std::string_view function = function_of(stack.substr(0, end));
@@ -139,13 +79,13 @@ std::string blamed_function(std::string_view stack, std::string_view wchan) {
     if (function.empty()) {
       continue;
     }
-    if (!is_generic(function)) {
+    if (!is_waiting_frame(function)) {
       return std::string(function);
     }
-    generic = generic.empty() ? function : generic;
+    waiting = waiting.empty() ? function : waiting;
   }
-  // A stack of generic functions only still names a place in the kernel.
-  return std::string(wchan.empty() ? generic : wchan);
+  // A stack of waiting functions only still names a place in the kernel.
+  return std::string(wchan.empty() ? waiting : wchan);
 }
 
 }  // namespace mmquake

@@ -5,6 +5,7 @@
 #include <array>
 #include <span>
 
+#include "guest/protocol/waiting_frames.h"
 #include "host/console/console.h"
 #include "host/console/printk_line.h"
 
@@ -34,9 +35,6 @@ constexpr auto kReportingPrefixes = std::to_array<std::string_view>({
     "__warn",
     "report_bug",
     "handle_bug",
-    "asm_",
-    "exc_",
-    "sysvec_",
     "__sysvec",
     "do_error_trap",
     "do_invalid_op",
@@ -156,76 +154,6 @@ constexpr auto kReporting = std::to_array<std::string_view>({
     "__rcu_pending",
 });
 
-// How a CPU or task waits, never why.
-constexpr auto kWaitingPrefixes = std::to_array<std::string_view>({
-    "__schedule",
-    "schedule",
-    "io_schedule",
-    "preempt_schedule",
-    "__cond_resched",
-    "_cond_resched",
-    "context_switch",
-    "__switch_to",
-    "do_wait_for_",
-    "wait_for_common",
-    "wait_for_completion",
-    "__wait_for_common",
-    "bit_wait",
-    "__wait_on_bit",
-    "out_of_line_wait",
-    "futex_",
-    "do_futex",
-    "__futex_",
-    "rwsem_",
-    "__rwsem_",
-    "down_",
-    "__down",
-    "mutex_lock",
-    "__mutex_lock",
-    "rt_mutex",
-    "__rt_mutex",
-    "rwbase_",
-    "percpu_rwsem",
-    "percpu_down",
-    "__percpu_",
-    "prepare_to_wait",
-    "finish_wait",
-    "do_nanosleep",
-    "hrtimer_nanosleep",
-    "common_nsleep",
-    "irqentry_",
-    "irqtime_",
-    "ret_from_fork",
-    "entry_SYSCALL",
-    "folio_wait_bit",
-    "wait_on_page_bit",
-    "__folio_lock",
-    "__lock_page",
-    "poll_schedule",
-    "_raw_spin",
-    "_raw_read",
-    "_raw_write",
-    "__raw_",
-    "do_raw_",
-    "queued_spin",
-    "queued_read",
-    "queued_write",
-    "native_queued_spin",
-    "__pv_queued",
-    "pv_native",
-    "stack_trace_",
-    "arch_stack_walk",
-    "syscall_exit",
-    "exit_to_user",
-    "do_syscall_",
-    "x64_sys_call",
-    "finish_task_switch",
-    "smp_call_function",
-    "on_each_cpu",
-    "csd_lock_wait",
-});
-constexpr auto kWaiting = std::to_array<std::string_view>({"kthread", "cpu_relax", "rep_nop"});
-
 // Copies and clears on behalf of its caller.
 constexpr auto kCopying = std::to_array<std::string_view>({
     "memcpy",
@@ -320,8 +248,7 @@ constexpr auto kIdlePrefixes = std::to_array<std::string_view>({
 
 bool is_skipped(Blame policy, std::string_view name) {
   if (has_prefix_of(name, kReportingPrefixes) || is_one_of(name, kReporting)) return true;
-  if (has_prefix_of(name, kWaitingPrefixes) || is_one_of(name, kWaiting)) return true;
-  if (is_one_of(name, kCopying)) return true;
+  if (is_waiting_frame(name) || is_one_of(name, kCopying)) return true;
   return policy == Blame::kTrace && has_prefix_of(name, kAllocatorPrefixes);
 }
 

@@ -81,7 +81,7 @@ TEST_P(SymbolizerOnSample, NamesFileAndLineBelowTheSourceRoot) {
 
 TEST_P(SymbolizerOnSample, ShowsInlinesInnermostFirst) {
   EXPECT_THAT(places("handle_fault", size_of("handle_fault"), "RIP: 0010:"),
-              Contains("          lock_page (include/locks.h:4) [inline]\n"
+              Contains("          lock_page (inline/locks.h:4) [inline]\n"
                        "          wait_on_page (mm/fault.c:17) [inline]\n"
                        "RIP: 0010:FRAME (mm/fault.c:22)"));
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "include/locks.h"
+#include "inline/locks.h"
 
 int handle_fault(volatile int* page);
 
