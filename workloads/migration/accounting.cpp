@@ -125,4 +125,20 @@ std::optional<std::string> isolated_left(const KernelCounters& vmstat,
   return std::nullopt;
 }
 
+std::optional<std::string> migrations_not_counted(const KernelCounters& before,
+                                                  const KernelCounters& after, std::uint64_t moved,
+                                                  std::uint64_t moved_thp) {
+  const auto grown = [&](const char* name) {
+    return value_of(after, name) - value_of(before, name);
+  };
+  if (grown("pgmigrate_success") >= moved && grown("thp_migration_success") >= moved_thp) {
+    return std::nullopt;
+  }
+  return fmt::format(
+      "moved {} pages, {} of them huge; pgmigrate_success +{}, thp_migration_success +{}, _fail "
+      "+{}, _split +{}",
+      moved, moved_thp, grown("pgmigrate_success"), grown("thp_migration_success"),
+      grown("thp_migration_fail"), grown("thp_migration_split"));
+}
+
 }  // namespace mmquake

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <optional>
@@ -51,5 +52,11 @@ Result<std::optional<std::string>> wrong_until(
 // vmstat_refresh() logged: "nr_isolated_anon is 3".
 std::optional<std::string> isolated_left(const KernelCounters& vmstat,
                                          const std::vector<std::string>& negative);
+
+// What contradicts "between these two vmstat texts, at least `moved` pages migrated, `moved_thp` of
+// them huge": the two growths. nullopt: nothing.
+std::optional<std::string> migrations_not_counted(const KernelCounters& before,
+                                                  const KernelCounters& after, std::uint64_t moved,
+                                                  std::uint64_t moved_thp);
 
 }  // namespace mmquake

@@ -53,6 +53,18 @@ TEST(IsolatedLeft, NamesTheCount) {
             "below zero: vmstat_refresh: nr_isolated_anon -3");
 }
 
+TEST(MigrationsNotCounted, ComparesWithBothCounts) {
+  const KernelCounters before{{"pgmigrate_success", 100}, {"thp_migration_success", 10}};
+  const KernelCounters after{{"pgmigrate_success", 616}, {"thp_migration_success", 11}};
+  EXPECT_FALSE(migrations_not_counted(before, after, 5, 1));
+  EXPECT_FALSE(migrations_not_counted(before, before, 0, 0));
+  EXPECT_THAT(migrations_not_counted(before, after, 517, 1).value_or(""),
+              HasSubstr("pgmigrate_success +516"));
+  EXPECT_THAT(migrations_not_counted(before, after, 5, 2).value_or(""),
+              HasSubstr("moved 5 pages, 2 of them huge; pgmigrate_success +516, "
+                        "thp_migration_success +1"));
+}
+
 TEST(WrongUntil, GivesACountTimeToSettle) {
   int looks = 0;
   const auto settles = [&]() -> Result<std::optional<std::string>> {

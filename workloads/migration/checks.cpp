@@ -354,9 +354,6 @@ MigrateVerify::QuietBatch MigrateVerify::choose_quiet(int process) {
 MigrateVerify::Verdict MigrateVerify::judge_events(const KernelCounters& before,
                                                    const KernelCounters& after,
                                                    const QuietBatch& batch) {
-  const auto grown = [&](const char* name) {
-    return value_of(after, name) - value_of(before, name);
-  };
   std::uint64_t moved = 0;
   std::uint64_t moved_thp = 0;
   for (std::size_t i = 0; i < batch.moves.size(); ++i) {
@@ -376,15 +373,11 @@ MigrateVerify::Verdict MigrateVerify::judge_events(const KernelCounters& before,
     }
   }
   quiet_moves_.add(moved);
-  if (grown("pgmigrate_success") >= moved && grown("thp_migration_success") >= moved_thp) {
+  const std::optional<std::string> wrong = migrations_not_counted(before, after, moved, moved_thp);
+  if (!wrong) {
     return std::nullopt;
   }
-  return finding(
-      "leak", "the kernel counts fewer migrations than it made",
-      fmt::format("moved {} pages, {} of them huge; pgmigrate_success +{}, "
-                  "thp_migration_success +{}, _fail +{}, _split +{}",
-                  moved, moved_thp, grown("pgmigrate_success"), grown("thp_migration_success"),
-                  grown("thp_migration_fail"), grown("thp_migration_split")));
+  return finding("leak", "the kernel counts fewer migrations than it made", *wrong);
 }
 
 // A range of shared memory, in the runner's own process. mbind returns 0 only if every page that

@@ -53,6 +53,8 @@ namespace mmquake {
 namespace {
 
 constexpr const char* kThpMoved = "thp_migration_success";
+// To show progress, the kernel's count of moved huge pages is read now and then.
+constexpr std::uint64_t kRoundsPerCount = 16;
 constexpr std::size_t kPages = kHugePage / kSmallPage;
 constexpr std::chrono::seconds kReleaseTime{2};
 constexpr int kLookAgainMs = 5;  // nobody wakes a monitor whose round has ended
@@ -410,6 +412,11 @@ void UffdThpWait::monitor(RoleContext& context) {
 
 std::optional<FindingRecord> UffdThpWait::check() {
   const std::uint64_t round = round_;
+  if (round % kRoundsPerCount == 0) {
+    if (Result<std::uint64_t> thp = thp_moved(); !thp) {
+      fail(thp.error());
+    }
+  }
   if (failed_ || !finished_.announced(round) || !woken_.announced(round)) {
     return std::nullopt;
   }
