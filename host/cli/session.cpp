@@ -118,7 +118,7 @@ Result<TrialPlan> Session::prepare(const std::string& kernel, const std::string&
   if (!artifact) return tl::make_unexpected(artifact.error());
   plan.kernel = *artifact;
   status.show("writing the initramfs");
-  auto image = initramfs(*artifact);
+  auto image = cached_initramfs({guest_binary(), artifact->widener}, cache_dir() / "initramfs");
   if (!image) return tl::make_unexpected(image.error());
   plan.initramfs = *image;
   status.show("choosing the accelerator: does a kernel boot under KVM?");
@@ -140,22 +140,6 @@ Result<Hypervisor*> Session::hypervisor() {
     hypervisor_ = std::move(*opened);
   }
   return hypervisor_.get();
-}
-
-Result<std::filesystem::path> Session::initramfs(const KernelArtifact& kernel) {
-  const std::filesystem::path dir = cache_dir() / "initramfs";
-  std::error_code error;
-  std::filesystem::create_directories(dir, error);
-  if (error) return broken("cannot make '" + dir.string() + "': " + error.message());
-  const InitramfsContents contents{guest_binary(), kernel.widener};
-  auto key = initramfs_key(contents);
-  if (!key) return tl::make_unexpected(key.error());
-  const std::filesystem::path path = dir / (*key + ".cpio.gz");
-  if (std::filesystem::exists(path, error)) return path;
-  if (auto written = write_initramfs(contents, path); !written) {
-    return tl::make_unexpected(written.error());
-  }
-  return path;
 }
 
 Result<AcceleratorChoice> Session::accelerator(const KernelArtifact& kernel,

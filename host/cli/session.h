@@ -67,7 +67,6 @@ class Session {
  private:
   Session(CommonOptions options, WorkloadCatalogue workloads);
   Result<Hypervisor*> hypervisor();
-  Result<std::filesystem::path> initramfs(const KernelArtifact& kernel);
   Result<AcceleratorChoice> accelerator(const KernelArtifact& kernel,
                                         const std::filesystem::path& initramfs);
 

@@ -10,6 +10,7 @@
 #include <xxhash.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <fstream>
 #include <iterator>
@@ -24,6 +25,7 @@ namespace fs = std::filesystem;
 
 // Part of the key: change it when the layout of the archive changes.
 constexpr std::uint64_t kLayoutVersion = 1;
+constexpr std::chrono::hours kKeepUnused{24 * 30};
 
 struct File {
   std::string name;  // in the archive
@@ -102,6 +104,17 @@ Result<> write_archive(const std::vector<File>& files, const fs::path& out) {
   return {};
 }
 
+// A file's time is that of its last use.
+void remove_unused(const fs::path& cache) {
+  const auto oldest = fs::file_time_type::clock::now() - kKeepUnused;
+  std::error_code error;  // what cannot be removed costs room and nothing else
+  for (fs::directory_iterator at(cache, error), end; !error && at != end; at.increment(error)) {
+    std::error_code unknown;
+    const auto used = fs::last_write_time(at->path(), unknown);
+    if (!unknown && used < oldest) fs::remove(at->path(), unknown);
+  }
+}
+
 }  // namespace
 
 Result<> write_initramfs(const InitramfsContents& contents, const fs::path& out) {
@@ -119,6 +132,22 @@ Result<> write_initramfs(const InitramfsContents& contents, const fs::path& out)
     return context("make the initramfs", written.error());
   }
   return {};
+}
+
+Result<fs::path> cached_initramfs(const InitramfsContents& contents, const fs::path& cache) {
+  auto key = initramfs_key(contents);
+  if (!key) return tl::make_unexpected(key.error());
+  std::error_code error;
+  fs::create_directories(cache, error);
+  if (error) return broken(fmt::format("cannot make '{}': {}", cache.string(), error.message()));
+  const fs::path path = cache / (*key + ".cpio.gz");
+  fs::last_write_time(path, fs::file_time_type::clock::now(), error);
+  if (!error) return path;
+  remove_unused(cache);
+  if (auto written = write_initramfs(contents, path); !written) {
+    return tl::make_unexpected(written.error());
+  }
+  return path;
 }
 
 Result<std::string> initramfs_key(const InitramfsContents& contents) {

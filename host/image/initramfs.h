@@ -18,6 +18,11 @@ struct InitramfsContents {
 // order, owners, inode numbers and times). Replaces `out` by a rename.
 Result<> write_initramfs(const InitramfsContents& contents, const std::filesystem::path& out);
 
+// The initramfs of these contents in the folder `cache`, written if it is not there. Takes away
+// what nobody has asked for in 30 days: each build of the guest leaves one of some MB.
+Result<std::filesystem::path> cached_initramfs(const InitramfsContents& contents,
+                                               const std::filesystem::path& cache);
+
 // Hex hash of the contents: equal keys mean equal initramfs files.
 Result<std::string> initramfs_key(const InitramfsContents& contents);
 

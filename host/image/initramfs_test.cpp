@@ -98,5 +98,23 @@ TEST_F(Initramfs, AFolderThatIsNotThereIsNamed) {
   EXPECT_THAT(written.error().message, HasSubstr("no-folder"));
 }
 
+TEST_F(Initramfs, TheCacheKeepsWhatIsInUse) {
+  const fs::path cache = dir_ / "cache";
+  const auto age = [](const fs::path& path, int days) {
+    fs::last_write_time(path, fs::file_time_type::clock::now() - std::chrono::hours(24 * days));
+  };
+  const fs::path first = *cached_initramfs(contents(), cache);
+  const fs::path unused = *cached_initramfs({dir_ / "guest", {}}, cache);
+  age(first, 31);
+  age(unused, 31);
+  EXPECT_EQ(*cached_initramfs(contents(), cache), first);  // used again: young again
+  put("guest", "another build");
+  const fs::path now = *cached_initramfs(contents(), cache);
+  EXPECT_NE(now, first);
+  EXPECT_TRUE(fs::exists(now));
+  EXPECT_TRUE(fs::exists(first));
+  EXPECT_FALSE(fs::exists(unused));
+}
+
 }  // namespace
 }  // namespace mmquake
