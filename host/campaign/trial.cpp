@@ -31,6 +31,7 @@ class Watch {
  private:
   enum class Phase { kBooting, kRunning, kEnding, kPanicking, kDiagnosing };
 
+  std::filesystem::path records_path() const { return plan_.directory / "records.jsonl"; }
   Result<> take(const MachineActivity& activity, Machine& machine);
   Result<> take_record(Record record, Machine& machine);
   Result<> greet(const Hello& hello, Machine& machine);
@@ -63,11 +64,8 @@ class Watch {
 };
 
 Result<> Watch::open() {
-  records_.open(plan_.directory / "records.jsonl");
-  if (!records_) {
-    return broken("cannot write '" + (plan_.directory / "records.jsonl").string() +
-                  "': is the disk full?");
-  }
+  records_.open(records_path());
+  if (!records_) return broken("cannot write '" + records_path().string() + "': is the disk full?");
   return {};
 }
 
@@ -94,7 +92,8 @@ Result<> Watch::take_record(Record record, Machine& machine) {
   constexpr std::uint64_t kMaxRecordBytes = 64ULL << 20;
   const std::string json = to_json(record);
   if (records_bytes_ + json.size() < kMaxRecordBytes) {
-    records_ << json << '\n';
+    // At once: a disk that is full shows here, while QEMU drops a console's bytes without a word.
+    records_ << json << '\n' << std::flush;
     records_bytes_ += json.size() + 1;
   }
   if (auto* hello = std::get_if<Hello>(&record)) return greet(*hello, machine);
@@ -211,6 +210,11 @@ Result<Observation> Watch::follow(Machine& machine, const std::function<bool()>&
                          activity->records_serial.empty();
     if (should_stop && should_stop()) {
       seen_.end = TrialEnd::kInterrupted;
+      break;
+    }
+    if (!records_) {
+      seen_.end = TrialEnd::kHostFailure;
+      seen_.host_failure = "cannot write '" + records_path().string() + "': is the disk full?";
       break;
     }
     if (console_.bytes() > deadlines_.console_limit) {

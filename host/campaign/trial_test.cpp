@@ -178,6 +178,16 @@ TEST_F(Trial, KilledQemuIsBrokenEvenAfterAFinding) {
   EXPECT_EQ(verdict.findings.size(), 1U);
 }
 
+// QEMU says nothing when it cannot write the console, so a report may be missing.
+TEST_F(Trial, FullDiskIsBroken) {
+  std::filesystem::create_directories(directory_);
+  std::filesystem::create_symlink("/dev/full", directory_ / "records.jsonl");
+  const Verdict verdict = run(
+      {records(hello()), records(passed(), FakeStep::WaitsFor::kSend), state(MachineState::kOff)});
+  EXPECT_EQ(verdict.outcome, Outcome::kBroken);
+  EXPECT_THAT(verdict.reason, HasSubstr("is the disk full?"));
+}
+
 TEST_F(Trial, VmThatDoesNotStartIsBroken) {
   FakeScript script;
   script.start_error = "no space left on device";

@@ -4,6 +4,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "host/console/report_shapes.h"
+#include "host/plan/plan.h"
+
 namespace mmquake {
 namespace {
 
@@ -203,6 +206,16 @@ TEST(Judge, GuestsOwnBrokenAndSkippedKeepTheirReason) {
     seen.summary->reason = "needs 2 nodes";
     EXPECT_EQ(judge(seen).outcome, outcome);
     EXPECT_EQ(judge(seen).reason, "needs 2 nodes");
+  }
+}
+
+// A case may expect every kind that the console gives; these two lists are far apart.
+TEST(FindingKinds, HoldEveryKindOfTheConsole) {
+  const int last = static_cast<int>(ReportShape::kNmi);
+  for (int shape = 0; shape <= last; ++shape) {
+    const std::string_view kind = kind_of(static_cast<ReportShape>(shape));
+    const bool no_finding = kind.empty() || kind == "oom" || kind == "nmi";
+    EXPECT_NE(is_finding_kind(kind), no_finding) << "'" << kind << "' of shape " << shape;
   }
 }
 
