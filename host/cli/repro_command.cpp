@@ -23,6 +23,7 @@ struct Side {
 struct Outcomes {
   std::vector<ReportedTrial> trials;
   std::vector<bool> as_expected;
+  std::vector<std::string> summaries;  // one a side, with several trials
   std::filesystem::path directory;
   std::string again;
 };
@@ -89,9 +90,29 @@ Result<TrialPlan> plan_side(Session& session, const CaseSpec& spec, const Side& 
   return plan;
 }
 
+// What --trials is for: "found in 10 of 10 trials, after 2.1 s (median), 4.0 s (most)".
+std::string side_summary(const Side& side, const Outcomes& outcomes, std::size_t first) {
+  std::vector<double> seconds;
+  std::uint64_t rounds = 0;
+  for (std::size_t i = first; i < outcomes.trials.size(); ++i) {
+    const TrialResult& result = outcomes.trials[i].result;
+    rounds += result.summary.rounds;
+    if (outcomes.as_expected[i]) seconds.push_back(seconds_until_verdict(result));
+  }
+  const std::size_t trials = outcomes.trials.size() - first;
+  std::string out = fmt::format("  {}: {} {} of {} trials", side.label,
+                                side.must_find ? "found in" : "passed", seconds.size(), trials);
+  if (!side.must_find) return out + fmt::format(", {} rounds", thousands(rounds));
+  if (seconds.empty()) return out;
+  std::sort(seconds.begin(), seconds.end());
+  return out + fmt::format(", after {:.1f} s (median), {:.1f} s (most)",
+                           seconds[seconds.size() / 2], seconds.back());
+}
+
 Result<> run_side(Session& session, const CaseSpec& spec, const Side& side,
                   const ReproOptions& options, const TrialPlan& plan, std::uint64_t first_seed,
                   Outcomes& outcomes) {
+  const std::size_t first = outcomes.trials.size();
   for (int i = 0; i < options.trials && !interrupted(); ++i) {
     ReportedTrial trial;
     trial.plan = plan;
@@ -113,6 +134,10 @@ Result<> run_side(Session& session, const CaseSpec& spec, const Side& side,
     std::fflush(out);
     outcomes.as_expected.push_back(expected);
     outcomes.trials.push_back(std::move(*ran));
+  }
+  if (options.trials > 1) {
+    outcomes.summaries.push_back(side_summary(side, outcomes, first));
+    fmt::print(session.human(), "{}\n", outcomes.summaries.back());
   }
   return {};
 }
@@ -151,6 +176,7 @@ std::string whole_report(const ReproOptions& options, const Outcomes& outcomes) 
   for (const ReportedTrial& trial : outcomes.trials) {
     out += "  " + verdict_line(trial, false) + "\n";
   }
+  for (const std::string& summary : outcomes.summaries) out += summary + "\n";
   out += "\nagain: " + outcomes.again + "\n";
   for (const ReportedTrial& trial : outcomes.trials) {
     out += "\n" + std::string(72, '-') + "\n" + trial_report(trial);

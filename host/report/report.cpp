@@ -139,6 +139,11 @@ std::string thousands(std::uint64_t n) {
   return digits;
 }
 
+double seconds_until_verdict(const TrialResult& result) {
+  const std::vector<Finding>& findings = result.verdict.findings;
+  return findings.empty() || findings[0].seconds <= 0 ? result.summary.time_s : findings[0].seconds;
+}
+
 std::string verdict_line(const ReportedTrial& trial, bool colour) {
   const TrialResult& r = trial.result;
   std::string out = fmt::format("{:<9} {:<13} {} ", trial.kernel, trial.side,
@@ -147,8 +152,8 @@ std::string verdict_line(const ReportedTrial& trial, bool colour) {
   switch (r.verdict.outcome) {
     case Outcome::kFound: {
       const Finding& first = r.verdict.findings.front();
-      const double after = first.seconds > 0 ? first.seconds : r.summary.time_s;
-      out += fmt::format("{:<24} after {:.1f} s, round {}, {}", one_line(first.title), after,
+      out += fmt::format("{:<24} after {:.1f} s, round {}, {}", one_line(first.title),
+                         seconds_until_verdict(r),
                          thousands(first.round > 0 ? first.round : r.summary.rounds), which);
       if (r.verdict.findings.size() > 1) {
         out += fmt::format(" (and {} more)", r.verdict.findings.size() - 1);

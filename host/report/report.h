@@ -25,6 +25,9 @@ struct ReportedTrial {
 // "12,345"
 std::string thousands(std::uint64_t n);
 
+// Guest time until the first finding if that is known, else how long the workload ran.
+double seconds_until_verdict(const TrialResult& result);
+
 // One line without its indent: "6.1.192  bug put back   FOUND   hang in f   after 3.1 s, ...".
 // `colour` adds ANSI colours.
 std::string verdict_line(const ReportedTrial& trial, bool colour);
