@@ -37,7 +37,7 @@ void mark_crashes(SharedState& state) {
   }
 }
 
-SignalStack::SignalStack() : memory_(64 * 1024) {
+SignalStack::SignalStack() : memory_(std::size_t{64} * 1024) {
   stack_t stack{};
   stack.ss_sp = memory_.data();
   stack.ss_size = memory_.size();

@@ -16,7 +16,7 @@ namespace {
 namespace fs = std::filesystem;
 
 // A kernel's source and build take 2.5 GiB; two kernels and a reserve.
-constexpr std::uint64_t kCacheMib = 6 * 1024;
+constexpr std::uint64_t kCacheMib = std::uint64_t{6} * 1024;
 constexpr std::uint64_t kRunsMib = 1024;
 // The machines numa2 and numa2-small, with QEMU's own part and some for the host.
 constexpr std::uint64_t kMemoryMib = 2048 + 768;

@@ -3,7 +3,7 @@
 // Trials as text and JSON. Whatever a guest said is escaped before a person sees it.
 #pragma once
 
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 
