@@ -133,7 +133,7 @@ TEST(Records, EveryDamagedByteIsNoticed) {
 TEST(Records, EndlessLineStaysBoundedAndEndsAtTheNextFrame) {
   RecordReader reader;
   reader.feed("\x1eMMQ1 01234567 ");
-  const std::string block(64 * 1024, 'x');
+  const std::string block(65536, 'x');
   for (int i = 0; i < 1024; ++i) {
     EXPECT_TRUE(reader.feed(block).empty());
   }

@@ -17,7 +17,6 @@ namespace {
 
 using std::chrono::milliseconds;
 using testing::AnyOf;
-using testing::Ge;
 using testing::HasSubstr;
 
 class Collector final : public Outlet {
@@ -72,6 +71,8 @@ class TrialTest : public testing::Test {
     EXPECT_EQ(pipe2(ends, O_CLOEXEC), 0);
     empty_pipe = {ends[0], ends[1]};
   }
+  TrialTest(const TrialTest&) = delete;
+  TrialTest& operator=(const TrialTest&) = delete;
   ~TrialTest() override {
     close(empty_pipe[0]);
     close(empty_pipe[1]);

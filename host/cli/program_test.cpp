@@ -55,6 +55,7 @@ struct BadInput {
   std::string says;
 };
 
+// NOLINTNEXTLINE(readability-identifier-naming): GoogleTest's name
 void PrintTo(const BadInput& bad, std::ostream* out) {
   *out << testing::PrintToString(bad.args);
 }

@@ -3,12 +3,12 @@
 // The program as a user meets it, with real VMs: verdicts, exit codes, files, and no VM left.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -74,6 +74,7 @@ struct Expected {
   std::string says;  // in reason or title
 };
 
+// NOLINTNEXTLINE(readability-identifier-naming): GoogleTest's name
 void PrintTo(const Expected& expected, std::ostream* out) {
   *out << expected.workload;
 }

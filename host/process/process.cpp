@@ -33,8 +33,8 @@ namespace {
 namespace bp = boost::process;
 using Clock = std::chrono::steady_clock;
 
-constexpr std::size_t kTailBytes = 64 * 1024;
-constexpr std::size_t kLineBytes = 8 * 1024;
+constexpr std::size_t kTailBytes = std::size_t{64} * 1024;
+constexpr std::size_t kLineBytes = std::size_t{8} * 1024;
 constexpr std::chrono::milliseconds kTick(200);
 // From SIGTERM to SIGKILL when a command is stopped.
 constexpr std::chrono::seconds kPatience(3);
@@ -118,7 +118,7 @@ void end_group(pid_t group) {
 // Reads until the process has ended and its output is drained. nullopt: it was stopped.
 std::optional<int> follow(pid_t pid, int fd, Output& output,
                           const std::function<bool()>& should_stop) {
-  std::array<char, 16 * 1024> block{};
+  std::array<char, 16384> block{};
   std::optional<int> code;
   bool open = true;
   while (open || !code) {
@@ -148,7 +148,8 @@ Result<Finished> run_command(const Command& command,
       name.find('/') == std::string::npos ? bp::search_path(name).string() : name;
   if (program.empty()) return broken("'" + name + "' is not installed (not found in PATH)");
   bp::environment environment = boost::this_process::environment();
-  for (const auto& [key, value] : command.environment) environment[key] = value;
+  // Not environment[key]: Boost 1.74's look-up reads beyond the end of shorter entries.
+  for (const auto& [key, value] : command.environment) environment.set(key, value);
   const std::vector<std::string> args(command.argv.begin() + 1, command.argv.end());
   const std::string directory = command.directory.empty() ? "." : command.directory.string();
   std::error_code error;

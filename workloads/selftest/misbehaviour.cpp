@@ -13,6 +13,7 @@
 #include <csignal>
 #include <cstring>
 
+#include "guest/memory/mapping.h"
 #include "guest/runner/selftest_hook.h"
 #include "guest/runner/workload.h"
 
@@ -95,7 +96,7 @@ class SelftestEndlessLine final : public OneRole {
  protected:
   void act(RoleContext& context) override {
     const std::string block =
-        (context.round() == 1 ? "\x1eMMQ1 00000000 \"" : "") + std::string(64 * 1024, 'x');
+        (context.round() == 1 ? "\x1eMMQ1 00000000 \"" : "") + std::string(65536, 'x');
     write_slowly(channel_, block, context);
     bytes_.add(block.size());
   }
@@ -117,19 +118,18 @@ class SelftestFlood final : public OneRole {
     const bool tty = env.param("through") == "tty";
     const char* const path = tty ? "/dev/ttyS0" : "/dev/kmsg";
     line_ = std::string(tty ? 127 : 900, 'f') + "\n";
-    fd_ = open(path, O_WRONLY | O_NOCTTY | O_CLOEXEC | O_NONBLOCK);
-    if (fd_ < 0) {
+    fd_ = UniqueFd(open(path, O_WRONLY | O_NOCTTY | O_CLOEXEC | O_NONBLOCK));
+    if (!fd_) {
       return broken(std::string("open ") + path + ": " + std::strerror(errno));
     }
     return OneRole::set_up(env);
   }
-  ~SelftestFlood() override { close(fd_); }
 
  protected:
   void act(RoleContext& context) override {
     for (std::size_t sent = 0; sent < kRoundBytes && left_ > 0 && !context.stopping();) {
       const std::size_t size = std::min(line_.size(), left_);
-      write_slowly(fd_, std::string_view(line_).substr(0, size), context);
+      write_slowly(fd_.get(), std::string_view(line_).substr(0, size), context);
       sent += size;
       left_ -= size;
       bytes_.add(size);
@@ -137,8 +137,8 @@ class SelftestFlood final : public OneRole {
   }
 
  private:
-  static constexpr std::size_t kRoundBytes = 64 * 1024;
-  int fd_ = -1;
+  static constexpr std::size_t kRoundBytes = std::size_t{64} * 1024;
+  UniqueFd fd_;
   std::size_t left_ = 0;
   std::string line_;
 };

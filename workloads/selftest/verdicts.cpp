@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "guest/memory/mapping.h"
 #include "guest/race/placement.h"
 #include "guest/runner/workload.h"
 
@@ -78,26 +79,23 @@ class SelftestHang final : public Workload {
         {"limit_ms", ParamSpec::Type::kInteger, "300", 10, 60'000, {}, "the role's limit"}};
     return info;
   }
-  ~SelftestHang() override {
-    for (const int fd : pipe_) {
-      close(fd);
-    }
-  }
   Result<> set_up(Environment& env) override {
     blames_ = env.param("blame") == "kernel";
     rescues_ = env.param("rescue") == "yes";
     process_ = static_cast<int>(env.param_int("process"));
     every_ = static_cast<std::uint64_t>(env.param_int("every"));
     limit_ = std::chrono::milliseconds(env.param_int("limit_ms"));
-    if (pipe2(pipe_.data(), O_CLOEXEC) != 0) {
+    std::array<int, 2> ends{};
+    if (pipe2(ends.data(), O_CLOEXEC) != 0) {
       return broken(std::string("make a pipe: ") + std::strerror(errno));
     }
+    pipe_ = {UniqueFd(ends[0]), UniqueFd(ends[1])};
     return {};
   }
   std::vector<Role> roles() override {
     Role reader{"reader", [this](RoleContext& context) {
                   char byte = 0;
-                  if (context.round() % every_ == 0 && read(pipe_[0], &byte, 1) == 1) {
+                  if (context.round() % every_ == 0 && read(pipe_[0].get(), &byte, 1) == 1) {
                     context.step();
                   }
                 }};
@@ -109,10 +107,12 @@ class SelftestHang final : public Workload {
   std::optional<FindingRecord> judge(const Stuck& stuck) override {
     return blames_ ? Workload::judge(stuck) : std::nullopt;
   }
-  bool rescue(const Stuck& /*stuck*/) override { return rescues_ && write(pipe_[1], "x", 1) == 1; }
+  bool rescue(const Stuck& /*stuck*/) override {
+    return rescues_ && write(pipe_[1].get(), "x", 1) == 1;
+  }
 
  private:
-  std::array<int, 2> pipe_ = {-1, -1};
+  std::array<UniqueFd, 2> pipe_;
   bool blames_ = true;
   bool rescues_ = true;
   int process_ = 0;
