@@ -97,7 +97,7 @@ class OpenWorkloadsTest : public testing::Test {
  protected:
   // A guest binary that is this shell script.
   fs::path guest(const std::string& script) {
-    const fs::path path = tree_.write("mmquake-guest", "#!/bin/sh\n" + script);
+    fs::path path = tree_.write("mmquake-guest", "#!/bin/sh\n" + script);
     fs::permissions(path, fs::perms::owner_all);
     return path;
   }
