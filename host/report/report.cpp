@@ -275,8 +275,11 @@ Result<> write_file(const std::filesystem::path& path, const std::string& text) 
   std::ofstream file(temporary, std::ios::binary | std::ios::trunc);
   file << text;
   file.close();
-  if (!file) return broken("cannot write '" + path.string() + "': is the disk full?");
   std::error_code error;
+  if (!file) {
+    std::filesystem::remove(temporary, error);
+    return broken("cannot write '" + path.string() + "': is the disk full?");
+  }
   std::filesystem::rename(temporary, path, error);
   if (error) return broken("cannot write '" + path.string() + "': " + error.message());
   return {};
