@@ -39,7 +39,7 @@ kernels:
 test: deps
 	@$(MAKE) --no-print-directory build
 	@$(MAKE) --no-print-directory kernels
-	@$(TALK) test ctest --test-dir $(BUILD) --output-on-failure $(CTEST_FLAGS)
+	@$(TALK) test ctest --test-dir $(BUILD) -j $(JOBS) --output-on-failure $(CTEST_FLAGS)
 
 # The widener's own header keeps the kernel's style.
 SOURCES = $(filter-out guest/widener/widener.h,$(shell git ls-files '*.cpp' '*.h'))
@@ -69,7 +69,7 @@ sanitize: deps
 	@for kind in asan tsan; do \
 	  $(TALK) "configure $$kind" cmake --preset $$kind -Wno-dev && \
 	  $(TALK) "build $$kind" cmake --build build/$$kind -j $(JOBS) --target unit_tests && \
-	  $(TALK) "test $$kind" ctest --test-dir build/$$kind --output-on-failure || exit 1; \
+	  $(TALK) "test $$kind" ctest --test-dir build/$$kind -j $(JOBS) --output-on-failure || exit 1; \
 	done
 
 # A million inputs for each parser of guest bytes.
