@@ -310,17 +310,17 @@ TEST_F(LibvirtHypervisorTest, SaysWhichFileIsMissing) {
   EXPECT_THAT(machine.error().message, HasSubstr("/nowhere/bzImage"));
 }
 
-TEST_F(LibvirtHypervisorTest, FailsSoonWhenQemuRefuses) {
+TEST_F(LibvirtHypervisorTest, QuotesQemuWhenItRefuses) {
   auto first = boot("off");
   auto request = test_boot("refused", "off", directory_);
   ASSERT_TRUE(request);
   // A kernel that QEMU cannot read ends QEMU after it has become a daemon.
   request->bzimage = directory_ / "not-a-kernel";
   std::ofstream(request->bzimage) << "text";
-  const auto start = steady_clock::now();
   auto machine = hypervisor->start(*request);
-  EXPECT_FALSE(machine);
-  EXPECT_LT(steady_clock::now() - start, seconds(5));
+  ASSERT_FALSE(machine);
+  // QEMU's words, and not that libvirt has waited for it in vain.
+  EXPECT_THAT(machine.error().message, HasSubstr("qemu: linux kernel too old"));
   EXPECT_EQ(find_qemu("guest=refused"), 0);
 }
 
