@@ -23,7 +23,7 @@ Result<json> cases_json(const Session& session) {
                    {"bug_kernel", spec->bug_kernel},
                    {"bugs", spec->bugs},
                    {"clean_kernel", spec->clean_kernel},
-                   {"expect", spec->expect_title}});
+                   {"expect", spec->expect_titles}});
   }
   return out;
 }

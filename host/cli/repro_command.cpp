@@ -52,7 +52,8 @@ bool is_expected(const CaseSpec& spec, const Side& side, const TrialResult& resu
   if (result.verdict.outcome != Outcome::kFound) return false;
   return std::any_of(
       result.verdict.findings.begin(), result.verdict.findings.end(), [&](const Finding& finding) {
-        return finding.title == spec.expect_title &&
+        return std::find(spec.expect_titles.begin(), spec.expect_titles.end(), finding.title) !=
+                   spec.expect_titles.end() &&
                std::find(spec.expect_kinds.begin(), spec.expect_kinds.end(), finding.kind) !=
                    spec.expect_kinds.end();
       });
@@ -129,9 +130,10 @@ Result<> run_side(Session& session, const CaseSpec& spec, const Side& side,
     const bool expected = is_expected(spec, side, ran->result);
     std::FILE* out = session.human();
     fmt::print(out, "  {}{}\n", verdict_line(*ran, wants_colour(out)),
-               expected         ? ""
-               : side.must_find ? fmt::format("  <- expected '{}'", spec.expect_title)
-                                : "  <- expected to pass");
+               expected ? ""
+               : side.must_find
+                   ? fmt::format("  <- expected '{}'", fmt::join(spec.expect_titles, "' or '"))
+                   : "  <- expected to pass");
     std::fflush(out);
     outcomes.as_expected.push_back(expected);
     outcomes.trials.push_back(std::move(*ran));

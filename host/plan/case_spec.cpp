@@ -85,7 +85,7 @@ void read_widens(ConfigTable& root, CaseSpec& spec) {
 }
 
 void read_expectation(ConfigTable& table, CaseSpec& spec) {
-  table.allow({"kinds", "title"});
+  table.allow({"kinds", "titles"});
   spec.expect_kinds = table.names("kinds");
   for (std::size_t i = 0; i < spec.expect_kinds.size(); ++i) {
     const std::string& kind = spec.expect_kinds[i];
@@ -96,7 +96,8 @@ void read_expectation(ConfigTable& table, CaseSpec& spec) {
                     suggestion(kind, {kFindingKinds.begin(), kFindingKinds.end()})));
   }
   if (spec.expect_kinds.empty()) table.complain("kinds", "must name at least one kind");
-  spec.expect_title = table.text("title");
+  spec.expect_titles = table.names("titles");
+  if (spec.expect_titles.empty()) table.complain("titles", "must name at least one title");
 }
 
 void read_sides(ConfigTable& root, CaseSpec& spec) {

@@ -28,7 +28,7 @@ kernel = "clean"
 seconds = 90.5
 [expect]
 kinds = ["hang"]
-title = "hang in handle_userfault"
+titles = ["hang in handle_userfault"]
 )";
 
 class CaseSpecTest : public testing::Test {
@@ -90,7 +90,7 @@ TEST_F(CaseSpecTest, ReadsACase) {
   EXPECT_EQ(spec->clean_kernel, "clean");
   EXPECT_EQ(spec->clean_seconds, 90.5);
   EXPECT_THAT(spec->expect_kinds, ElementsAre("hang"));
-  EXPECT_EQ(spec->expect_title, "hang in handle_userfault");
+  EXPECT_EQ(spec->expect_titles, std::vector<std::string>{"hang in handle_userfault"});
   ASSERT_EQ(spec->widen.size(), 2U);
   EXPECT_EQ(spec->widen[0].site, "handle_userfault+0x1f");
   EXPECT_EQ(spec->widen[0].min_us, 5U);

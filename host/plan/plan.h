@@ -65,9 +65,9 @@ struct CaseSpec {
   std::string bug_kernel;         // kernel that has the switch
   std::vector<std::string> bugs;  // switches that put the bug back
   std::string clean_kernel;
-  std::vector<std::string> expect_kinds;  // e.g. "hang"; each is_finding_kind()
-  std::string expect_title;               // the finding's exact title
-  double bug_seconds = 30;                // guest time within which the bug kernel must find
+  std::vector<std::string> expect_kinds;   // e.g. "hang"; each is_finding_kind()
+  std::vector<std::string> expect_titles;  // exact; any of them will do
+  double bug_seconds = 30;                 // guest time within which the bug kernel must find
   double clean_seconds = 60;
   std::vector<WidenSite> widen;
 };
