@@ -35,6 +35,7 @@ run: deps
 kernels:
 	@$(BUILD)/mmquake kernel build clean
 	@$(BUILD)/mmquake kernel build specimen
+	@$(BUILD)/mmquake kernel build assert
 
 test: deps
 	@$(MAKE) --no-print-directory build

@@ -38,6 +38,18 @@ struct ReproOptions {
 // Runs a case: the bug kernel must find what the case expects, the clean one must pass.
 int repro_case(const CommonOptions& common, const ReproOptions& options);
 
+struct ScoreOptions {
+  std::vector<std::string> cases;  // empty: all
+  bool quick = false;              // one trial a side; a bug gets two more chances
+  int trials = 10;
+  double clean_seconds = 5;  // guest time of each clean trial
+  std::uint64_t seed = 0;    // 0: drawn, and printed
+};
+
+// Runs cases on both their kernels and prints the table. Exit code 0 when all are good, 1 when a
+// bug was missed too often or a clean kernel accused, 3 broken, 4 skipped.
+int score_cases(const CommonOptions& common, const ScoreOptions& options);
+
 // Prints cases, workloads with their parameters, kernels with their switches, and machines.
 int list_all(const CommonOptions& common);
 

@@ -24,6 +24,8 @@ constexpr const char* kExamples =
     "  mmquake list                              cases, workloads, kernels, machines\n"
     "  mmquake repro uffd-thp-migration          the bug kernel must find, the clean one pass\n"
     "  mmquake repro uffd-thp-migration --kernel dir:/src/linux    has this tree the bug?\n"
+    "  mmquake score --quick                     is every known bug found, and no clean kernel "
+    "blamed?\n"
     "  mmquake run migrate-verify --kernel clean --seconds 120\n"
     "\nExit codes: 0 as expected, 1 a finding where none was expected or none where one was,\n"
     "2 usage, 3 broken (harness or host), 4 skipped, 128+n ended by signal n.\n";
@@ -94,6 +96,23 @@ void add_repro(CLI::App& app, CommonOptions& common, ReproOptions& repro, int& c
   });
 }
 
+void add_score(CLI::App& app, CommonOptions& common, ScoreOptions& score, int& code) {
+  CLI::App* command = app.add_subcommand(
+      "score", "Can a green run be trusted? Every case on its bug kernel and on its clean one");
+  command->add_option("CASE", score.cases, "Cases (default: all; see mmquake list)");
+  command->add_flag("--quick", score.quick,
+                    "One trial on each kernel; a bug that it misses gets two more");
+  command->add_option("--trials", score.trials, "Trials on each kernel")
+      ->check(kTrials)
+      ->capture_default_str();
+  command->add_option("--clean-seconds", score.clean_seconds, "Guest time of each clean trial")
+      ->check(kSeconds)
+      ->capture_default_str();
+  command->add_option("--seed", score.seed, "Decides every random choice; 0 draws one");
+  add_vm_options(*command, common);
+  command->callback([&] { code = score_cases(common, score); });
+}
+
 // CLI11 prints its own text for --help and usage errors; ours adds where to look.
 int usage_error(CLI::App& app, const CLI::ParseError& error, int argc, char** argv) {
   if (error.get_exit_code() == 0) return app.exit(error);
@@ -117,6 +136,7 @@ int run_main(int argc, char** argv) {
   common.program = argv[0];
   RunOptions run;
   ReproOptions repro;
+  ScoreOptions score;
   int code = 0;
   CLI::App app(kAbout, "mmquake");
   app.footer(kExamples);
@@ -132,6 +152,7 @@ int run_main(int argc, char** argv) {
   list->callback([&] { code = list_all(common); });
   add_run(app, common, run, code);
   add_repro(app, common, repro, code);
+  add_score(app, common, score, code);
   add_kernel_command(app, common.json, code);
   add_doctor_command(app, common.json, code);
   try {

@@ -5,21 +5,14 @@
 #include <nlohmann/json.hpp>
 #include <random>
 
+#include "host/campaign/rates.h"
+#include "host/cli/case_sides.h"
 #include "host/cli/commands.h"
 #include "host/cli/interrupt.h"
 #include "host/cli/status_line.h"
 
 namespace mmquake {
 namespace {
-
-// One kernel of a case, and what it must show.
-struct Side {
-  std::string label;
-  std::string kernel;
-  std::vector<std::string> bugs;
-  double seconds = 0;
-  bool must_find = false;
-};
 
 struct Outcomes {
   std::vector<ReportedTrial> trials;
@@ -29,34 +22,15 @@ struct Outcomes {
   std::string again;
 };
 
-std::vector<Side> sides_of(const CaseSpec& spec, const ReproOptions& options) {
-  if (!options.kernel.empty()) {
-    const bool bug = !options.bugs.empty();
-    return {{bug ? "bug put back" : options.kernel, options.kernel, options.bugs,
-             options.seconds > 0 ? options.seconds
-             : bug               ? spec.bug_seconds
-                                 : spec.clean_seconds,
-             bug}};
-  }
-  return {{"bug put back", spec.bug_kernel, spec.bugs,
-           options.seconds > 0 ? options.seconds : spec.bug_seconds, true},
-          {"clean",
-           spec.clean_kernel,
-           {},
-           options.seconds > 0 ? options.seconds : spec.clean_seconds,
-           false}};
-}
-
-bool is_expected(const CaseSpec& spec, const Side& side, const TrialResult& result) {
-  if (!side.must_find) return result.verdict.outcome == Outcome::kPassed;
-  if (result.verdict.outcome != Outcome::kFound) return false;
-  return std::any_of(
-      result.verdict.findings.begin(), result.verdict.findings.end(), [&](const Finding& finding) {
-        return std::find(spec.expect_titles.begin(), spec.expect_titles.end(), finding.title) !=
-                   spec.expect_titles.end() &&
-               std::find(spec.expect_kinds.begin(), spec.expect_kinds.end(), finding.kind) !=
-                   spec.expect_kinds.end();
-      });
+// --kernel leaves one side: with --bugs it must find, without it must pass.
+std::vector<Side> sides_asked_for(const CaseSpec& spec, const ReproOptions& options) {
+  if (options.kernel.empty()) return sides_of(spec, options.seconds, options.seconds);
+  const bool bug = !options.bugs.empty();
+  return {{bug ? "bug put back" : options.kernel, options.kernel, options.bugs,
+           options.seconds > 0 ? options.seconds
+           : bug               ? spec.bug_seconds
+                               : spec.clean_seconds,
+           bug}};
 }
 
 std::string repeat_command(const CommonOptions& common, const ReproOptions& options,
@@ -73,42 +47,26 @@ std::string repeat_command(const CommonOptions& common, const ReproOptions& opti
   return out;
 }
 
-Result<TrialPlan> plan_side(Session& session, const CaseSpec& spec, const Side& side,
-                            const ReproOptions& options) {
-  auto params = parse_params(options.params);
-  if (!params) return tl::make_unexpected(params.error());
-  std::map<std::string, std::string> merged = spec.params;
-  for (const auto& [key, value] : *params) merged[key] = value;
-  if (auto fits = session.workloads().check_params(spec.workload, merged); !fits) {
-    return tl::make_unexpected(fits.error());
-  }
-  auto plan = session.prepare(side.kernel, options.machine.empty() ? spec.machine : options.machine,
-                              side.bugs);
-  if (!plan) return plan;
-  plan->guest.workload = spec.workload;
-  plan->guest.params = merged;
-  plan->guest.seconds = side.seconds;
-  plan->guest.widen = spec.widen;
-  return plan;
-}
-
 // What --trials is for: "found in 10 of 10 trials, after 2.1 s (median), 4.0 s (most)".
 std::string side_summary(const Side& side, const Outcomes& outcomes, std::size_t first) {
   std::vector<double> seconds;
   std::uint64_t rounds = 0;
+  double time = 0;
   for (std::size_t i = first; i < outcomes.trials.size(); ++i) {
     const TrialResult& result = outcomes.trials[i].result;
     rounds += result.summary.rounds;
+    time += result.summary.time_s;
     if (outcomes.as_expected[i]) seconds.push_back(seconds_until_verdict(result));
   }
   const std::size_t trials = outcomes.trials.size() - first;
   std::string out = fmt::format("  {}: {} {} of {} trials", side.label,
                                 side.must_find ? "found in" : "passed", seconds.size(), trials);
-  if (!side.must_find) return out + fmt::format(", {} rounds", thousands(rounds));
+  if (!side.must_find) {
+    return out + fmt::format(", {} rounds, {}", thousands(rounds), bound_text(time));
+  }
   if (seconds.empty()) return out;
-  std::sort(seconds.begin(), seconds.end());
-  return out + fmt::format(", after {:.1f} s (median), {:.1f} s (most)",
-                           seconds[seconds.size() / 2], seconds.back());
+  return out + fmt::format(", after {:.1f} s (median), {:.1f} s (most)", percentile(seconds, 0.5),
+                           percentile(seconds, 1));
 }
 
 Result<> run_side(Session& session, const CaseSpec& spec, const Side& side,
@@ -116,16 +74,14 @@ Result<> run_side(Session& session, const CaseSpec& spec, const Side& side,
                   Outcomes& outcomes) {
   const std::size_t first = outcomes.trials.size();
   for (int i = 0; i < options.trials && !interrupted(); ++i) {
-    ReportedTrial trial;
-    trial.plan = plan;
-    trial.side = side.label;
-    trial.number = i + 1;
-    trial.of = options.trials;
-    trial.plan.guest.seed = first_seed + static_cast<std::uint64_t>(i);
-    trial.plan.name = fmt::format("{}-{:03}", side.must_find ? "bug" : "clean", i + 1);
-    trial.plan.directory = outcomes.directory / trial.plan.name;
-    trial.plan.repeat_command = repeat_command(session.options(), options, trial.plan.guest.seed);
-    auto ran = session.run(std::move(trial));
+    TrialPlace place;
+    place.directory = outcomes.directory;
+    place.name = fmt::format("{}-{:03}", side.must_find ? "bug" : "clean", i + 1);
+    place.number = i + 1;
+    place.of = options.trials;
+    place.seed = first_seed + static_cast<std::uint64_t>(i);
+    place.repeat_command = repeat_command(session.options(), options, place.seed);
+    auto ran = run_side_trial(session, side, plan, place);
     if (!ran) return tl::make_unexpected(ran.error());
     const bool expected = is_expected(spec, side, ran->result);
     std::FILE* out = session.human();
@@ -153,10 +109,12 @@ Result<Outcomes> reproduce(Session& session, const ReproOptions& options) {
   outcomes.again = repeat_command(session.options(), options, seed);
   if (options.trials > 1) outcomes.again += fmt::format(" --trials {}", options.trials);
   // Both kernels first: nobody wants to wait for a build between the two verdicts.
-  const std::vector<Side> sides = sides_of(*spec, options);
+  const std::vector<Side> sides = sides_asked_for(*spec, options);
+  auto params = parse_params(options.params);
+  if (!params) return tl::make_unexpected(params.error());
   std::vector<TrialPlan> plans;
   for (const Side& side : sides) {
-    auto plan = plan_side(session, *spec, side, options);
+    auto plan = plan_side(session, *spec, side, {options.machine, *params});
     if (!plan) return tl::make_unexpected(plan.error());
     plans.push_back(std::move(*plan));
   }

@@ -5,6 +5,7 @@
 #include <fmt/ranges.h>
 
 #include <optional>
+#include <set>
 #include <sstream>
 #include <utility>
 
@@ -14,6 +15,8 @@ namespace {
 using Option = std::pair<std::string, std::string>;
 
 constexpr std::string_view kNotSet = " is not set";
+// Ends the line of an option that not every series has.
+constexpr std::string_view kWhereItExists = "# where it exists";
 
 bool is_name(std::string_view name) {
   return name.size() > 7 && name.starts_with("CONFIG_") &&
@@ -22,10 +25,19 @@ bool is_name(std::string_view name) {
              std::string_view::npos;
 }
 
-// The option that a line sets; nullopt: none.
-std::optional<Option> option_in(std::string_view line) {
+std::string_view without_trailing_blanks(std::string_view line) {
   while (line.ends_with(' ') || line.ends_with('\t') || line.ends_with('\r')) {
     line.remove_suffix(1);
+  }
+  return line;
+}
+
+// The option that a line sets; nullopt: none.
+std::optional<Option> option_in(std::string_view line) {
+  line = without_trailing_blanks(line);
+  if (line.ends_with(kWhereItExists)) {
+    line.remove_suffix(kWhereItExists.size());
+    line = without_trailing_blanks(line);
   }
   if (line.starts_with("# ") && line.ends_with(kNotSet)) {
     const std::string_view name = line.substr(2, line.size() - 2 - kNotSet.size());
@@ -39,6 +51,21 @@ std::optional<Option> option_in(std::string_view line) {
 bool is_blank_or_comment(std::string_view line) {
   const std::size_t first = line.find_first_not_of(" \t\r");
   return first == std::string_view::npos || line[first] == '#';
+}
+
+// The options that a kernel may lack altogether.
+std::set<std::string> optional_ones(const std::vector<Fragment>& fragments) {
+  std::set<std::string> out;
+  for (const Fragment& fragment : fragments) {
+    std::istringstream lines(fragment.text);
+    for (std::string line; std::getline(lines, line);) {
+      const auto option = option_in(line);
+      if (option && without_trailing_blanks(line).ends_with(kWhereItExists)) {
+        out.insert(option->first);
+      }
+    }
+  }
+  return out;
 }
 
 // How .config has an option that it has not as wanted.
@@ -94,9 +121,11 @@ Result<> check_options(const std::vector<Fragment>& fragments, std::string_view 
   for (std::string line; std::getline(lines, line);) {
     if (auto option = option_in(line)) is.insert(std::move(*option));
   }
+  const std::set<std::string> optional = optional_ones(fragments);
   std::vector<std::string> lost;
   for (const auto& [name, value] : *wanted) {
     const auto found = is.find(name);
+    if (found == is.end() && optional.contains(name)) continue;
     const std::string now = found == is.end() ? "n" : found->second;
     if (now != value) lost.push_back(fmt::format("{}={} ({})", name, value, as_it_is(is, name)));
   }

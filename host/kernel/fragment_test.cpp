@@ -49,6 +49,19 @@ TEST(CheckOptions, WhatSurvivedIsFine) {
   EXPECT_TRUE(kept) << kept.error().message;
 }
 
+TEST(CheckOptions, AnOptionThatNotEverySeriesHasMayBeAbsentButNotOff) {
+  const std::vector<Fragment> fragments = {
+      {"a", "CONFIG_SMP=y\nCONFIG_FULL=y  # where it exists\n"}};
+  EXPECT_TRUE(check_options(fragments, "CONFIG_SMP=y\n"));
+  EXPECT_TRUE(check_options(fragments, "CONFIG_SMP=y\nCONFIG_FULL=y\n"));
+  const auto off = check_options(fragments, "CONFIG_SMP=y\n# CONFIG_FULL is not set\n");
+  ASSERT_FALSE(off);
+  EXPECT_THAT(off.error().message, HasSubstr("CONFIG_FULL=y (is not set)"));
+  const auto merged = merge("", fragments);
+  ASSERT_TRUE(merged);
+  EXPECT_THAT(*merged, HasSubstr("CONFIG_FULL=y\n"));
+}
+
 TEST(CheckOptions, AllLostOnesAreListedWithWhatTheyBecame) {
   const auto kept = check_options(
       {{"dir/base.config",

@@ -94,7 +94,7 @@ TEST_F(ShippedTest, EveryMachineLoads) {
   for (const std::string& name : catalogue_.machine_names()) {
     const auto spec = catalogue_.machine(name);
     EXPECT_TRUE(spec) << spec.error().message;
-    EXPECT_TRUE(fits_host(*spec, 4096)) << "no machine here is for large hosts only";
+    EXPECT_TRUE(fits_host(*spec, 8192)) << "no machine here is for large hosts only";
   }
   EXPECT_FALSE(catalogue_.machine("numa2-serial").value().devices.virtio_serial);
 }

@@ -11,6 +11,7 @@
 #include <set>
 #include <system_error>
 
+#include "host/campaign/rates.h"
 #include "host/console/console.h"
 #include "host/console/symbolizer.h"
 
@@ -46,8 +47,10 @@ std::string outcome_word(Outcome outcome, bool colour) {
   return "?";
 }
 
-// What a pass or a find can show for its work: the headline counters of the workload.
-std::string work_done(const Counters& counters) {
+// What a pass can show for its work: the headline counters of the workload, the delays that took
+// effect, and what follows from it all.
+std::string work_done(const Summary& summary) {
+  const Counters& counters = summary.counters;
   std::string out;
   for (const auto& [name, value] : counters) {
     if (name.find('/') != std::string::npos || value == 0) continue;
@@ -55,7 +58,11 @@ std::string work_done(const Counters& counters) {
     std::string label = name == "thp_migrations" ? "THP migrations" : name;
     out += fmt::format(", {} {}", thousands(value), label);
   }
-  return out;
+  std::uint64_t delays = 0;
+  for (const WidenerCount& site : summary.widener) delays += site.effective;
+  if (delays > 0) out += fmt::format(", {} delays", thousands(delays));
+  const std::string bound = bound_text(summary.time_s);
+  return bound.empty() ? out : out + ", " + bound;
 }
 
 json finding_json(const Finding& finding) {
@@ -163,7 +170,7 @@ std::string verdict_line(const ReportedTrial& trial, bool colour) {
     }
     case Outcome::kPassed:
       out += fmt::format("{:.0f} s, {} rounds{}, {}", r.summary.time_s, thousands(r.summary.rounds),
-                         work_done(r.summary.counters), which);
+                         work_done(r.summary), which);
       break;
     default:
       out += fmt::format("{}, {}", one_line(r.verdict.reason), which);
@@ -199,6 +206,9 @@ json verdict_json(const ReportedTrial& trial) {
           {"boot_seconds", r.boot_seconds},
           {"wall_seconds", r.wall_seconds},
           {"rounds", r.summary.rounds},
+          {"findings_per_hour_below", r.verdict.outcome == Outcome::kPassed && r.summary.time_s > 0
+                                          ? json(rate_below(0, r.summary.time_s / 3600))
+                                          : json()},
           {"counters", r.summary.counters},
           {"widener", widener},
           {"channel",

@@ -43,8 +43,15 @@ TEST(Report, Thousands) {
 TEST(Report, PassedLineSaysWhatWasDone) {
   const std::string line = verdict_line(sample(Outcome::kPassed), false);
   EXPECT_THAT(line, HasSubstr("passed"));
-  EXPECT_THAT(line, HasSubstr("60 s, 1,204 rounds, 3,310 THP migrations"));
+  EXPECT_THAT(line,
+              HasSubstr("60 s, 1,204 rounds, 3,310 THP migrations, < 180 findings/h at 95 %"));
   EXPECT_THAT(line, Not(HasSubstr("\x1b")));
+}
+
+TEST(Report, PassedLineCountsDelaysThatTookEffect) {
+  ReportedTrial trial = sample(Outcome::kPassed);
+  trial.result.summary.widener = {{"folio_copy", 900, 40, 40}, {"zap", 7, 2, 0}};
+  EXPECT_THAT(verdict_line(trial, false), HasSubstr("3,310 THP migrations, 42 delays, <"));
 }
 
 TEST(Report, FoundLineNamesTitleTimeAndRound) {

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "host/cli/case_sides.h"
+
+#include <algorithm>
+
+namespace mmquake {
+
+std::vector<Side> sides_of(const CaseSpec& spec, double bug_seconds, double clean_seconds) {
+  return {{"bug put back", spec.bug_kernel, spec.bugs,
+           bug_seconds > 0 ? bug_seconds : spec.bug_seconds, true},
+          {"clean",
+           spec.clean_kernel,
+           {},
+           clean_seconds > 0 ? clean_seconds : spec.clean_seconds,
+           false}};
+}
+
+bool is_expected(const CaseSpec& spec, const Side& side, const TrialResult& result) {
+  if (!side.must_find) return result.verdict.outcome == Outcome::kPassed;
+  if (result.verdict.outcome != Outcome::kFound) return false;
+  const auto holds = [](const std::vector<std::string>& list, const std::string& what) {
+    return std::find(list.begin(), list.end(), what) != list.end();
+  };
+  return std::any_of(
+      result.verdict.findings.begin(), result.verdict.findings.end(), [&](const Finding& finding) {
+        return holds(spec.expect_titles, finding.title) && holds(spec.expect_kinds, finding.kind);
+      });
+}
+
+Result<TrialPlan> plan_side(Session& session, const CaseSpec& spec, const Side& side,
+                            const CaseOverrides& overrides) {
+  std::map<std::string, std::string> params = spec.params;
+  for (const auto& [key, value] : overrides.params) params[key] = value;
+  if (auto fits = session.workloads().check_params(spec.workload, params); !fits) {
+    return tl::make_unexpected(fits.error());
+  }
+  auto plan = session.prepare(
+      side.kernel, overrides.machine.empty() ? spec.machine : overrides.machine, side.bugs);
+  if (!plan) return plan;
+  plan->guest.workload = spec.workload;
+  plan->guest.params = params;
+  plan->guest.seconds = side.seconds;
+  plan->guest.widen = spec.widen;
+  return plan;
+}
+
+Result<ReportedTrial> run_side_trial(Session& session, const Side& side, const TrialPlan& plan,
+                                     const TrialPlace& place) {
+  ReportedTrial trial;
+  trial.plan = plan;
+  trial.side = side.label;
+  trial.number = place.number;
+  trial.of = place.of;
+  trial.plan.guest.seed = place.seed;
+  trial.plan.name = place.name;
+  trial.plan.directory = place.directory / place.name;
+  trial.plan.repeat_command = place.repeat_command;
+  return session.run(std::move(trial));
+}
+
+}  // namespace mmquake

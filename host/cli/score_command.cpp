@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// mmquake score: every case on the kernel with its bug put back, and on the clean one.
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+#include <random>
+
+#include "host/campaign/score.h"
+#include "host/cli/case_sides.h"
+#include "host/cli/commands.h"
+#include "host/cli/interrupt.h"
+#include "host/cli/status_line.h"
+
+namespace mmquake {
+namespace {
+
+// --quick gives a bug that shows in nine trials of ten three chances: one in a thousand escapes.
+constexpr int kQuickChances = 3;
+
+struct PlannedCase {
+  CaseSpec spec;
+  std::vector<Side> sides;
+  std::vector<TrialPlan> plans;
+};
+
+struct Scores {
+  std::vector<CaseScore> cases;
+  std::vector<std::string> lines;  // a verdict line for each trial, for report.txt
+  std::filesystem::path directory;
+  std::uint64_t seed = 0;
+};
+
+// All names and kernels first: nobody wants to learn of a mistyped name after half an hour.
+Result<std::vector<PlannedCase>> plan_cases(Session& session, const ScoreOptions& options) {
+  std::vector<std::string> names = options.cases;
+  if (names.empty()) names = session.catalogue().case_names();
+  std::vector<PlannedCase> out;
+  for (const std::string& name : names) {
+    auto spec = session.catalogue().find_case(name);
+    if (!spec) return tl::make_unexpected(spec.error());
+    PlannedCase planned;
+    planned.sides = sides_of(*spec, 0, options.clean_seconds);
+    for (const Side& side : planned.sides) {
+      auto plan = plan_side(session, *spec, side, {});
+      if (!plan) {
+        plan.error().message = fmt::format("case '{}': {}", name, plan.error().message);
+        return tl::make_unexpected(plan.error());
+      }
+      planned.plans.push_back(std::move(*plan));
+    }
+    planned.spec = std::move(*spec);
+    out.push_back(std::move(planned));
+  }
+  return out;
+}
+
+std::string repeat_command(const Session& session, const PlannedCase& planned, const Side& side,
+                           std::uint64_t seed) {
+  std::string out = fmt::format("{} repro {} --seed {} --seconds {} --kernel {}",
+                                shell_word(session.options().program),
+                                shell_word(planned.spec.name), seed, side.seconds, side.kernel);
+  for (const std::string& bug : side.bugs) out += " --bugs " + bug;
+  return out;
+}
+
+// Runs the trials of one side. On the bug side of a quick score, until one has found it.
+Result<std::vector<ScoredTrial>> score_side(Session& session, const ScoreOptions& options,
+                                            const PlannedCase& planned, std::size_t which,
+                                            Scores& scores) {
+  const Side& side = planned.sides[which];
+  const bool until_found = options.quick && side.must_find;
+  const int trials = until_found ? kQuickChances : options.quick ? 1 : options.trials;
+  std::vector<ScoredTrial> out;
+  for (int i = 0; i < trials && !interrupted(); ++i) {
+    TrialPlace place;
+    place.directory = scores.directory;
+    place.name =
+        fmt::format("{}-{}-{:03}", planned.spec.name, side.must_find ? "bug" : "clean", i + 1);
+    place.number = i + 1;
+    place.of = trials;
+    place.seed = scores.seed + static_cast<std::uint64_t>(i);
+    place.repeat_command = repeat_command(session, planned, side, place.seed);
+    auto ran = run_side_trial(session, side, planned.plans[which], place);
+    if (!ran) return tl::make_unexpected(ran.error());
+    ScoredTrial scored;
+    scored.as_expected = is_expected(planned.spec, side, ran->result);
+    scored.outcome = ran->result.verdict.outcome;
+    scored.seconds = seconds_until_verdict(ran->result);
+    scored.rounds = ran->result.summary.rounds;
+    out.push_back(scored);
+    scores.lines.push_back(fmt::format("{:<28} {}{}", planned.spec.name, verdict_line(*ran, false),
+                                       scored.as_expected ? "" : "  <- not as expected"));
+    if (!scored.as_expected) {
+      fmt::print(session.human(), "  {}\n    report: {}\n    again:  {}\n", scores.lines.back(),
+                 (ran->result.directory / "report.txt").string(), place.repeat_command);
+    }
+    if (until_found && scored.as_expected) break;
+  }
+  return out;
+}
+
+double wanted(const ScoreOptions& options) {
+  return options.quick ? 0 : kScoreWanted;
+}
+
+// A case's row as soon as it is known; the whole table comes at the end.
+void print_row(const Session& session, const ScoreOptions& options, const CaseScore& score) {
+  const std::string table = score_table({score}, wanted(options));
+  fmt::print(session.human(), "  {}", table.substr(table.find('\n') + 1));
+  std::fflush(session.human());
+}
+
+Result<Scores> run_score(Session& session, const ScoreOptions& options) {
+  auto cases = plan_cases(session, options);
+  if (!cases) return tl::make_unexpected(cases.error());
+  auto directory = session.run_directory("score");
+  if (!directory) return tl::make_unexpected(directory.error());
+  Scores scores;
+  scores.directory = *directory;
+  scores.seed = options.seed != 0 ? options.seed : std::random_device{}();
+  for (const PlannedCase& planned : *cases) {
+    if (interrupted()) break;
+    CaseScore score;
+    score.name = planned.spec.name;
+    score.bug_kernel = planned.spec.bug_kernel;
+    score.clean_kernel = planned.spec.clean_kernel;
+    for (std::size_t side = 0; side < planned.sides.size(); ++side) {
+      auto trials = score_side(session, options, planned, side, scores);
+      if (!trials) return tl::make_unexpected(trials.error());
+      (planned.sides[side].must_find ? score.bug : score.clean) = std::move(*trials);
+    }
+    if (!interrupted()) print_row(session, options, score);
+    scores.cases.push_back(std::move(score));
+  }
+  return scores;
+}
+
+int exit_code_of(const Scores& scores, const ScoreOptions& options) {
+  int code = kExitExpected;
+  for (const CaseScore& score : scores.cases) {
+    switch (score_of(score, wanted(options))) {
+      case ScoreResult::kBroken:
+        return kExitBroken;
+      case ScoreResult::kMissed:
+      case ScoreResult::kAccused:
+        code = kExitUnexpected;
+        break;
+      case ScoreResult::kSkipped:
+        if (code == kExitExpected) code = kExitSkipped;
+        break;
+      case ScoreResult::kGood:
+        break;
+    }
+  }
+  return code;
+}
+
+std::string whole_report(const Scores& scores, const ScoreOptions& options) {
+  std::string out = score_table(scores.cases, wanted(options)) + "\n";
+  for (const std::string& line : scores.lines) out += line + "\n";
+  return out;
+}
+
+}  // namespace
+
+int score_cases(const CommonOptions& common, const ScoreOptions& options) {
+  auto session = Session::open(common);
+  if (!session) return fail(session.error());
+  auto scores = run_score(**session, options);
+  if (!scores) return interrupted() ? interrupted_exit_code() : fail(scores.error());
+  const std::filesystem::path report = scores->directory / "report.txt";
+  if (auto written = write_file(report, whole_report(*scores, options)); !written) {
+    return fail(written.error());
+  }
+  std::FILE* out = (*session)->human();
+  fmt::print(out, "\n{}\nreport: {}     seed: {}\n", score_table(scores->cases, wanted(options)),
+             report.string(), scores->seed);
+  if (common.json) {
+    const nlohmann::json whole = {{"report", report.string()},
+                                  {"seed", scores->seed},
+                                  {"quick", options.quick},
+                                  {"cases", score_json(scores->cases, wanted(options))}};
+    fmt::print("{}\n", whole.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
+  }
+  return interrupted() ? interrupted_exit_code() : exit_code_of(*scores, options);
+}
+
+}  // namespace mmquake
