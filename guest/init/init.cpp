@@ -8,6 +8,8 @@
 
 #include "guest/init/channel.h"
 #include "guest/init/system.h"
+#include "guest/race/strobe.h"
+#include "guest/runner/requirements.h"
 #include "guest/runner/selftest_hook.h"
 #include "guest/runner/supervisor.h"
 #include "guest/widener/widener_control.h"
@@ -34,6 +36,37 @@ class ModuleWidener final : public Widener {
   Result<> loaded_;
   WidenerControl control_;
 };
+
+// For a kernel that no widener module was built for. It knows no sites: wherever a role is when
+// its CPU is taken away, it is held up.
+class StrobeWidener final : public Widener {
+ public:
+  Result<> configure(const std::vector<WidenSite>& /*sites*/, std::uint64_t seed) override {
+    StrobePlan plan;
+    plan.cpus = read_machine_facts().cpus;
+    plan.seed = seed;
+    Result<std::unique_ptr<Strobe>> strobe = Strobe::start(plan);
+    if (!strobe) {
+      return tl::make_unexpected(strobe.error());
+    }
+    strobe_ = std::move(*strobe);
+    return {};
+  }
+  Result<std::vector<WidenerCount>> read() override {
+    const std::uint64_t flashes = strobe_ ? strobe_->flashes() : 0;
+    return std::vector<WidenerCount>{{"strobe", flashes, flashes, 0}};
+  }
+
+ private:
+  std::unique_ptr<Strobe> strobe_;
+};
+
+std::unique_ptr<Widener> make_widener() {
+  if (access(kModule, F_OK) == 0) {
+    return std::make_unique<ModuleWidener>();
+  }
+  return std::make_unique<StrobeWidener>();
+}
 
 double uptime() {
   timespec now{};
@@ -76,12 +109,9 @@ void run_init(const Registry& registry) {
   say("plan: workload " + plan.workload + ", seed " + std::to_string(plan.seed));
   set_detectors(plan.slowdown);
   selftest::set_raw_channel(channel->raw_fd());
-  std::optional<ModuleWidener> widener;
-  if (!plan.widen.empty()) {
-    widener.emplace();
-  }
+  const std::unique_ptr<Widener> widener = plan.widen.empty() ? nullptr : make_widener();
   SuperviseOptions options;
-  options.widener = widener ? &*widener : nullptr;
+  options.widener = widener.get();
   options.reap_orphans = true;
   const Summary summary = supervise(plan, registry, *channel, options);
   say("summary: " + std::string(to_string(summary.outcome)) +

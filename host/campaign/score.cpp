@@ -93,6 +93,7 @@ ScoreResult score_of(const CaseScore& score, double wanted) {
     return ScoreResult::kSkipped;
   }
   const Tally bug = tally(score.bug);
+  if (bug.trials == 0 && !score.clean.empty()) return ScoreResult::kGood;
   // In whole trials: 9 of 10 is enough for 0.9, whatever 0.9 * 10 is in binary.
   const double needed = wanted * static_cast<double>(bug.trials) - 1e-9;
   if (bug.expected == 0 || static_cast<double>(bug.expected) < needed) return ScoreResult::kMissed;

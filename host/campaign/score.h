@@ -39,7 +39,8 @@ enum class ScoreResult {
 };
 std::string_view to_string(ScoreResult result);
 
-// First match wins: broken, accused, skipped, missed, good. `wanted` 0: one hit is enough.
+// First match wins: broken, accused, skipped, missed, good. `wanted` 0: one hit is enough. Without
+// a trial on the bug's side (a kernel alone was asked about) there is nothing to miss.
 ScoreResult score_of(const CaseScore& score, double wanted = kScoreWanted);
 
 // One line for each case: found k of n and after how long (median, 90th percentile), passed k of n

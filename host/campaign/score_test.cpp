@@ -57,6 +57,14 @@ TEST(Score, SkippedIsSaid) {
   EXPECT_EQ(score_of(score), ScoreResult::kSkipped);
 }
 
+TEST(Score, AKernelAloneHasNothingToMiss) {
+  EXPECT_EQ(score_of(sample(0, 0, 1)), ScoreResult::kGood);
+  CaseScore score = sample(0, 0, 0);
+  EXPECT_EQ(score_of(score), ScoreResult::kMissed);  // nothing was run
+  score.clean.push_back({false, Outcome::kSkipped, 0, 0});
+  EXPECT_EQ(score_of(score), ScoreResult::kSkipped);
+}
+
 TEST(Score, AnotherFindingThanTheExpectedOneIsNoHit) {
   CaseScore score = sample(8, 0, 10);
   score.bug.push_back({false, Outcome::kFound, 2, 3});

@@ -220,6 +220,11 @@ int show_kernel(const std::string& name, bool as_json) {
 int print_path(const KernelOptions& options, bool as_json) {
   auto artifact = find_kernel(options.names.at(0));
   if (!artifact) return fail(artifact.error());
+  if (options.vmlinux && artifact->vmlinux.empty()) {
+    return fail({ErrorKind::kUsage, "kernel '" + artifact->name +
+                                        "' came out of a package, without a vmlinux that has "
+                                        "debug information"});
+  }
   if (as_json) {
     fmt::print("{}\n", artifact_json(*artifact).dump(2));
   } else {

@@ -41,6 +41,9 @@ Result<std::vector<PlannedCase>> plan_cases(Session& session, const ScoreOptions
     if (!spec) return tl::make_unexpected(spec.error());
     PlannedCase planned;
     planned.sides = sides_of(*spec, 0, options.clean_seconds);
+    if (!options.kernel.empty()) {
+      planned.sides = {{options.kernel, options.kernel, {}, options.clean_seconds, false}};
+    }
     for (const Side& side : planned.sides) {
       auto plan = plan_side(session, *spec, side, {});
       if (!plan) {
@@ -123,8 +126,9 @@ Result<Scores> run_score(Session& session, const ScoreOptions& options) {
     if (interrupted()) break;
     CaseScore score;
     score.name = planned.spec.name;
-    score.bug_kernel = planned.spec.bug_kernel;
-    score.clean_kernel = planned.spec.clean_kernel;
+    for (const Side& side : planned.sides) {
+      (side.must_find ? score.bug_kernel : score.clean_kernel) = side.kernel;
+    }
     for (std::size_t side = 0; side < planned.sides.size(); ++side) {
       auto trials = score_side(session, options, planned, side, scores);
       if (!trials) return tl::make_unexpected(trials.error());

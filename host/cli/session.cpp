@@ -118,7 +118,10 @@ Result<TrialPlan> Session::prepare(const std::string& kernel, const std::string&
   if (!artifact) return tl::make_unexpected(artifact.error());
   plan.kernel = *artifact;
   status.show("writing the initramfs");
-  auto image = cached_initramfs({guest_binary(), artifact->widener}, cache_dir() / "initramfs");
+  InitramfsContents contents;
+  contents.init = guest_binary();
+  if (!artifact->widener.empty()) contents.widener = artifact->widener;
+  auto image = cached_initramfs(contents, cache_dir() / "initramfs");
   if (!image) return tl::make_unexpected(image.error());
   plan.initramfs = *image;
   status.show("choosing the accelerator: does a kernel boot under KVM?");

@@ -21,6 +21,16 @@ namespace {
 
 constexpr std::array<const char*, 5> kFiles = {"bzImage", "vmlinux", "mmquake_widener.ko", "config",
                                                "artifact.json"};
+// Of a kernel that its distribution built.
+constexpr std::array<const char*, 3> kPackagedFiles = {"bzImage", "config", "artifact.json"};
+
+template <std::size_t N>
+bool has_all(const fs::path& dir, const std::array<const char*, N>& files) {
+  return std::all_of(files.begin(), files.end(), [&](const char* name) {
+    std::error_code error;
+    return fs::is_regular_file(dir / name, error);
+  });
+}
 
 // The folder, with a lock that all its users share and gc wants alone; nothing when it is gone.
 OwnedFd lock_folder(const fs::path& dir, int operation) {
@@ -72,14 +82,12 @@ Result<> sync_files(const fs::path& folder, Reporter& reporter) {
 std::optional<KernelArtifact> read_artifact(const fs::path& dir) {
   OwnedFd lease = lock_folder(dir, LOCK_SH);
   if (!lease) return std::nullopt;
-  std::error_code error;
-  for (const char* name : kFiles) {
-    if (!fs::is_regular_file(dir / name, error)) return std::nullopt;
-  }
   const auto text = read_text(dir / "artifact.json");
   if (!text) return std::nullopt;
   const auto json = nlohmann::json::parse(*text, nullptr, false);
   if (!json.is_object()) return std::nullopt;
+  const bool packaged = json.contains("packaged");
+  if (!(packaged ? has_all(dir, kPackagedFiles) : has_all(dir, kFiles))) return std::nullopt;
   const auto field = [&](const char* name) {
     const auto found = json.find(name);
     return found != json.end() && found->is_string() ? found->get<std::string>() : "";
@@ -89,8 +97,10 @@ std::optional<KernelArtifact> read_artifact(const fs::path& dir) {
   artifact.key = dir.filename();
   artifact.dir = dir;
   artifact.bzimage = dir / "bzImage";
-  artifact.vmlinux = dir / "vmlinux";
-  artifact.widener = dir / "mmquake_widener.ko";
+  if (!packaged) {
+    artifact.vmlinux = dir / "vmlinux";
+    artifact.widener = dir / "mmquake_widener.ko";
+  }
   artifact.release = field("release");
   artifact.source = field("source");
   artifact.built_at = field("built_at");

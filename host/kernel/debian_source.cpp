@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <charconv>
@@ -15,6 +14,7 @@
 #include <sstream>
 #include <system_error>
 
+#include "host/kernel/apt.h"
 #include "host/kernel/files.h"
 #include "host/kernel/source.h"
 #include "host/plan/nearest.h"
@@ -27,10 +27,6 @@ namespace {
 constexpr std::uint64_t kUnpackMib = 1900;
 // How long a version stands in for a newer one that could not be downloaded.
 constexpr std::int64_t kStandInSeconds = 24L * 3600;
-
-std::string as_root(const std::string& command) {
-  return geteuid() == 0 ? command : "sudo " + command;
-}
 
 // Changes whenever apt's answer can: its lists, sources and preferences were written.
 std::string apt_fingerprint() {
@@ -89,18 +85,6 @@ std::vector<std::string> unpacked(const fs::path& cache, const std::string& pack
     return strverscmp(a.c_str(), b.c_str()) < 0;
   });
   return out;
-}
-
-// The version that `apt-cache policy` names as the candidate; empty when there is none.
-std::string candidate_in(const std::string& policy) {
-  std::istringstream lines(policy);
-  for (std::string line; std::getline(lines, line);) {
-    const std::size_t at = line.find("Candidate: ");
-    if (at == std::string::npos) continue;
-    const std::string version = line.substr(at + 11);
-    return version == "(none)" ? "" : version;
-  }
-  return "";
 }
 
 Error no_candidate(const std::string& package, Reporter& reporter) {

@@ -8,6 +8,7 @@
 #include "host/kernel/files.h"
 #include "host/kernel/inputs.h"
 #include "host/kernel/kernel_store.h"
+#include "host/kernel/packaged_kernel.h"
 #include "host/kernel/tree_lock.h"
 
 namespace mmquake {
@@ -30,6 +31,15 @@ Needed what_is_needed(const std::vector<KernelSpec>& keep, const fs::path& cache
                       Reporter& reporter) {
   Needed needed;
   for (const KernelSpec& spec : keep) {
+    if (is_packaged(spec)) {
+      const auto packages = resolve_packaged(spec, cache, reporter);
+      if (packages) {
+        needed.keys.insert(key_of(*packages));
+      } else {
+        needed.unknown.push_back(spec);
+      }
+      continue;
+    }
     auto inputs = read_inputs(spec, cache, data_dir() / "guest/widener", reporter);
     if (!inputs) {
       needed.unknown.push_back(spec);

@@ -13,6 +13,7 @@
 #include "host/kernel/files.h"
 #include "host/kernel/inputs.h"
 #include "host/kernel/kbuild.h"
+#include "host/kernel/packaged_kernel.h"
 #include "host/kernel/reporter.h"
 #include "host/kernel/toolchain.h"
 
@@ -83,8 +84,31 @@ Result<> build(const fs::path& cache, const KernelSpec& spec, Inputs& inputs, Bu
                          artifact_folder(cache, inputs), reporter);
 }
 
+// A kernel that is taken out of its packages.
+Result<KernelArtifact> take_packaged(const fs::path& cache, const KernelSpec& spec,
+                                     Reporter& reporter, bool only_if_there) {
+  auto packages = resolve_packaged(spec, cache, reporter);
+  if (!packages) return tl::make_unexpected(packages.error());
+  const fs::path dir = cache / "kernels" / key_of(*packages);
+  auto artifact = read_artifact(dir);
+  if (!artifact && only_if_there) {
+    return broken(fmt::format("is not there ({}); run: mmquake kernel build {}",
+                              identity_of(*packages), spec.name));
+  }
+  if (!artifact) {
+    if (auto done = obtain_packaged(spec, *packages, cache, dir, reporter); !done) {
+      return tl::make_unexpected(done.error());
+    }
+    artifact = read_artifact(dir);
+  }
+  if (!artifact) return broken("the kernel was unpacked, but its folder is gone: " + dir.string());
+  artifact->name = spec.name;
+  return *artifact;
+}
+
 Result<KernelArtifact> obtain_from(const fs::path& cache, const KernelSpec& spec,
                                    Reporter& reporter) {
+  if (is_packaged(spec)) return take_packaged(cache, spec, reporter, false);
   auto inputs = read_inputs(spec, cache, widener_source(), reporter);
   if (!inputs) return tl::make_unexpected(inputs.error());
   if (auto artifact = built(cache, spec, *inputs)) return *artifact;
@@ -123,6 +147,11 @@ Result<KernelArtifact> KernelStore::find(const KernelSpec& spec) {
   const ProgressSink silent;
   const std::function<bool()> never;
   Reporter reporter(silent, never);
+  if (is_packaged(spec)) {
+    auto artifact = take_packaged(cache_, spec, reporter, true);
+    if (artifact) return artifact;
+    return context(fmt::format("kernel '{}'", spec.name), artifact.error());
+  }
   auto inputs = read_inputs(spec, cache_, widener_source(), reporter);
   if (!inputs) return context(fmt::format("kernel '{}'", spec.name), inputs.error());
   if (auto artifact = built(cache_, spec, *inputs)) return *artifact;

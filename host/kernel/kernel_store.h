@@ -21,8 +21,8 @@ struct KernelArtifact {
   std::string key;   // hex hash of source identity, fragments, patches, widener, compiler
   std::filesystem::path dir;
   std::filesystem::path bzimage;
-  std::filesystem::path vmlinux;  // with line tables and inlines
-  std::filesystem::path widener;  // mmquake_widener.ko
+  std::filesystem::path vmlinux;  // with line tables and inlines; empty of a packaged kernel
+  std::filesystem::path widener;  // mmquake_widener.ko; empty of a packaged kernel
   std::string release;            // uname -r
   std::string source;             // identity: "debian:linux-source-6.1=6.1.192-2"
   std::string built_at;           // ISO 8601, UTC

@@ -48,7 +48,9 @@ Result<std::unique_ptr<Source>> open_source(const std::string& source, const fs:
   if (parts.kind == "dir") return open_directory(parts.path, cache, reporter);
   if (parts.kind == "git") return open_git(parts.path, parts.revision, cache, reporter);
   return usage(fmt::format(
-      "kernel source '{}' must be 'debian:PACKAGE', 'dir:/PATH' or 'git:/PATH@REV'", source));
+      "kernel source '{}' must be 'debian:PACKAGE', 'debian-image:PACKAGE', 'dir:/PATH' or "
+      "'git:/PATH@REV'",
+      source));
 }
 
 bool is_tree_of(const std::string& source, const std::string& tree) {

@@ -12,7 +12,7 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr std::string_view kSourceForms =
-    "must be 'debian:PACKAGE', 'dir:/PATH' or 'git:/PATH@REV'";
+    "must be 'debian:PACKAGE', 'debian-image:PACKAGE', 'dir:/PATH' or 'git:/PATH@REV'";
 
 bool starts_with(std::string_view text, std::string_view prefix) {
   return text.substr(0, prefix.size()) == prefix;
@@ -23,6 +23,7 @@ bool all_of(std::string_view text, std::string_view allowed) {
 }
 
 constexpr std::string_view kPackageLetters = "abcdefghijklmnopqrstuvwxyz0123456789+-.";
+constexpr std::string_view kImage = "debian-image:";
 constexpr std::string_view kSwitchLetters = "abcdefghijklmnopqrstuvwxyz0123456789-";
 
 // The two halves of "git:PATH@REV" without its prefix. A path may hold an '@', a revision may not.
@@ -34,8 +35,8 @@ std::pair<std::string, std::string> split_git(std::string_view text) {
 
 // What is wrong with `source`; empty when nothing.
 std::string source_error(std::string_view source) {
-  if (starts_with(source, "debian:")) {
-    const std::string_view package = source.substr(7);
+  if (starts_with(source, "debian:") || starts_with(source, kImage)) {
+    const std::string_view package = source.substr(source.find(':') + 1);
     if (package.size() < 2 || !all_of(package, kPackageLetters)) {
       return fmt::format("names no Debian package: '{}'", source);
     }
@@ -85,13 +86,36 @@ void check_switches(ConfigTable& table, const KernelSpec& spec) {
   }
 }
 
+// What goes into a build, or that nothing may where nothing is built.
+void read_recipe(ConfigTable& table, const fs::path& root, const fs::path& file, KernelSpec& spec) {
+  if (starts_with(spec.source, kImage)) {
+    for (const char* key : {"fragments", "patches", "bugs"}) {
+      if (table.has(key)) {
+        table.complain(key, "has no meaning here: a kernel out of a package is not built");
+      }
+    }
+    if (table.has("suite")) spec.suite = table.text("suite");
+    if (!all_of(spec.suite, kPackageLetters)) {
+      table.complain("suite", fmt::format("names no release: '{}'", spec.suite));
+    }
+    return;
+  }
+  if (table.has("suite")) table.complain("suite", "has a meaning for debian-image: only");
+  if (!table.has("fragments")) table.complain("fragments", "is missing");
+  spec.fragments = files(table, "fragments", root / "fragments", file.parent_path());
+  if (spec.fragments.empty()) table.complain("fragments", "must name at least one file");
+  spec.patches = files(table, "patches", root / "../images/patches", file.parent_path());
+  spec.bugs = table.names("bugs");
+  check_switches(table, spec);
+}
+
 }  // namespace
 
 Result<KernelSpec> read_kernel_spec(const fs::path& root, const fs::path& file) {
   auto config = ConfigFile::read(file);
   if (!config) return tl::make_unexpected(config.error());
   ConfigTable table = (*config)->root();
-  table.allow({"summary", "source", "fragments", "patches", "boot_args", "bugs"});
+  table.allow({"summary", "source", "fragments", "patches", "boot_args", "bugs", "suite"});
   KernelSpec spec;
   spec.name = file.stem().string();
   spec.summary = table.text("summary");
@@ -99,13 +123,8 @@ Result<KernelSpec> read_kernel_spec(const fs::path& root, const fs::path& file) 
   if (const std::string error = source_error(spec.source); !error.empty()) {
     table.complain("source", error);
   }
-  if (!table.has("fragments")) table.complain("fragments", "is missing");
-  spec.fragments = files(table, "fragments", root / "fragments", file.parent_path());
-  if (spec.fragments.empty()) table.complain("fragments", "must name at least one file");
-  spec.patches = files(table, "patches", root / "../images/patches", file.parent_path());
+  read_recipe(table, root, file, spec);
   spec.boot_args = read_boot_args(table);
-  spec.bugs = table.names("bugs");
-  check_switches(table, spec);
   if (auto fine = (*config)->result(); !fine) return tl::make_unexpected(fine.error());
   return spec;
 }

@@ -21,8 +21,11 @@ namespace mmquake {
 
 // configs/kernels/NAME.toml
 struct KernelSpec {
-  std::string name;    // of its file; "dir" or "git" of a kernel that has none
-  std::string source;  // "debian:linux-source-6.1", "dir:/path", "git:/path@rev"
+  std::string name;  // of its file; "dir" or "git" of a kernel that has none
+  // "debian:linux-source-6.1", "dir:/path", "git:/path@rev"; "debian-image:PACKAGE" is not built,
+  // and has neither fragments nor patches
+  std::string source;
+  std::string suite;  // with debian-image: the release that has the package; empty: the host's
   std::vector<std::filesystem::path> fragments;  // absolute, in order
   std::vector<std::filesystem::path> patches;    // absolute, in order
   std::vector<std::string> boot_args;
