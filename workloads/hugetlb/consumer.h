@@ -16,6 +16,13 @@
 
 namespace mmquake {
 
+// How moved pages are counted. The kernel tells no status of a batch of which it could not move all
+// pages, and a page that moved may be mapped no more where it was asked for.
+enum class Recount {
+  kStatuses,  // as move_pages said
+  kTouched,   // the caller touches the pages, and asks where they are
+};
+
 // What consumers have in common. Lives in the workload; the texts lie in shared memory.
 struct Setting {
   std::vector<int> nodes;
@@ -24,7 +31,7 @@ struct Setting {
   std::string provoke;
   SharedText* finding = nullptr;  // title, role, evidence: a line, a line, the rest
   SharedText* error = nullptr;
-  Counter migrations, busy, absent, overlaps, shared, unshared;
+  Counter migrations, refused, overlaps, shared, unshared;
 
   bool provoked(std::string_view what) const { return provoke == what; }
   bool over() const { return finding->is_set() || error->is_set(); }
@@ -34,8 +41,9 @@ struct Setting {
               const CellPlace& place);
   // Asks whether the processes see the page through one page of PMDs, and counts the answer.
   bool note_sharing(std::uintptr_t address, const std::vector<pid_t>& pids);
-  // Moves pages of a process (0: the caller) to a node. Says how many changed their node.
-  std::size_t move(pid_t pid, const std::vector<std::uintptr_t>& pages, int node);
+  // Moves those of a process's pages (0: the caller) that are not on `node` yet. Says how many
+  // are there now.
+  std::size_t move(pid_t pid, const std::vector<std::uintptr_t>& pages, int node, Recount how);
 };
 
 class Consumer {

@@ -162,7 +162,7 @@ void CpuConsumer::migrate(RoleContext& context) {
     std::size_t moved = 0;
     if (!setting_.provoked("no-move")) {
       const std::size_t target = static_cast<std::size_t>(i) % setting_.nodes.size();
-      moved = setting_.move(0, pages, setting_.nodes[target]);
+      moved = setting_.move(0, pages, setting_.nodes[target], Recount::kTouched);
     }
     setting_.overlaps.add(moved > 0 && writes() > before ? 1 : 0);
     read_all(false);

@@ -305,7 +305,8 @@ std::size_t DeviceConsumer::move(pid_t pid, std::vector<std::uintptr_t> pages, i
   for (std::size_t left = pages.size(); left > 1; --left) {
     std::swap(pages[left - 1], pages[context.random().below(left)]);
   }
-  return setting_.move(pid, pages, node);
+  // A touch would put the device's process on the page of PMDs again.
+  return setting_.move(pid, pages, node, Recount::kStatuses);
 }
 
 Result<> DeviceConsumer::verify_work() {

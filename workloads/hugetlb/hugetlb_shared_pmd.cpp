@@ -9,6 +9,7 @@
 // others keep their TLB entries and are not told (before 017b1660df89 "mm: migration: fix migration
 // of huge PMD shared pages", 4.19).
 #include <algorithm>
+#include <atomic>
 #include <memory>
 #include <new>
 #include <optional>
@@ -132,8 +133,7 @@ Result<> HugetlbSharedPmd::set_up(Environment& env) {
     return skipped("hugetlb-shared-pmd needs two nodes with memory");
   }
   setting_.migrations = env.counter("migrations");
-  setting_.busy = env.counter("moves/busy");
-  setting_.absent = env.counter("moves/absent");
+  setting_.refused = env.counter("moves/refused");
   setting_.overlaps = env.counter("overlaps");
   setting_.shared = env.counter("pmd-page/shared");
   setting_.unshared = env.counter("pmd-page/not-shared");
@@ -202,24 +202,35 @@ bool Setting::note_sharing(std::uintptr_t address, const std::vector<pid_t>& pid
   return *is_shared;
 }
 
-std::size_t Setting::move(pid_t pid, const std::vector<std::uintptr_t>& at, int node) {
-  // A status says where a page is, not who brought it there: ask before, and count what changed.
+std::size_t Setting::move(pid_t pid, const std::vector<std::uintptr_t>& at, int node, Recount how) {
   const Result<std::vector<int>> before = nodes_of(pid, at);
   if (!before) {
     fail(before.error());
     return 0;
   }
-  const MoveResult after = move_pages_to(pid, at, node);
-  std::size_t moved = 0;
+  // Ask only for what is elsewhere: a page that is there already ends a batch, and what was moved
+  // until then is no longer mapped here for the rest of the call.
+  std::vector<std::uintptr_t> elsewhere;
   for (std::size_t page = 0; page < at.size(); ++page) {
-    const int status = after.status[page];
-    if (status >= 0) {
-      moved += (*before)[page] >= 0 && (*before)[page] != status ? 1 : 0;
-    } else {
-      (status == -ENOENT || status == -EFAULT ? absent : busy).add();
+    if ((*before)[page] >= 0 && (*before)[page] != node) {
+      elsewhere.push_back(at[page]);
     }
   }
+  std::vector<int> status = move_pages_to(pid, elsewhere, node).status;
+  if (how == Recount::kTouched) {
+    for (const std::uintptr_t page : elsewhere) {
+      std::atomic_ref(*reinterpret_cast<std::uint64_t*>(page)).load();
+    }
+    const Result<std::vector<int>> after = nodes_of(pid, elsewhere);
+    if (!after) {
+      fail(after.error());
+      return 0;
+    }
+    status = *after;
+  }
+  const auto moved = static_cast<std::size_t>(std::count(status.begin(), status.end(), node));
   migrations.add(moved);
+  refused.add(status.size() - moved);
   return moved;
 }
 
