@@ -37,8 +37,9 @@ struct Setting {
   bool over() const { return finding->is_set() || error->is_set(); }
   // The harness failed.
   void fail(const Error& why) const { error->put(why.message); }
+  // `where`: what the page maps say about the page.
   void report(Witness witness, const std::string& role, const CellReading& reading,
-              const CellPlace& place);
+              const CellPlace& place, const std::string& where);
   // Asks whether the processes see the page through one page of PMDs, and counts the answer.
   bool note_sharing(std::uintptr_t address, const std::vector<pid_t>& pids);
   // Moves those of a process's pages (0: the caller) that are not on `node` yet. Says how many

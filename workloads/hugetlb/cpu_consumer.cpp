@@ -18,6 +18,9 @@ namespace mmquake {
 namespace {
 
 constexpr int kMovesPerRound = 4;
+// A switch of address spaces drops old translations: they must live for a while before that, or
+// nobody writes through one.
+constexpr std::uint64_t kPassesPerYield = 8;
 constexpr std::uint64_t kProvokedRound = 2;
 
 struct WriterState {
@@ -45,6 +48,7 @@ class CpuConsumer final : public Consumer {
     return cells_[writer * setting_.pages + page];
   }
   std::uint64_t writes() const;
+  std::vector<pid_t> processes() const;  // the runner's, then the writers'
   void write(RoleContext& context, std::size_t writer);
   void write_cell(RoleContext& context, std::size_t writer, std::size_t page);
   bool roll_back(std::size_t writer, std::size_t page);
@@ -55,6 +59,7 @@ class CpuConsumer final : public Consumer {
   Setting& setting_;
   SharedMemory& book_;
   std::size_t writers_;
+  pid_t runner_ = getpid();
   SharedPmdArea area_;
   std::span<Published> cells_;
   std::span<WriterState> states_;
@@ -121,7 +126,9 @@ void CpuConsumer::write(RoleContext& context, std::size_t writer) {
     }
     writes_counter_.add(setting_.pages);
     context.step();
-    sched_yield();
+    if (context.random().below(kPassesPerYield) == 0) {
+      sched_yield();
+    }
   }
 }
 
@@ -139,7 +146,8 @@ void CpuConsumer::write_cell(RoleContext& context, std::size_t writer, std::size
   }
   const CellReading own = read_own_cell(cell(writer, page), place(writer, page), book);
   if (own.damage) {
-    setting_.report(Witness::kOwner, "writer-" + std::to_string(writer), own, place(writer, page));
+    setting_.report(Witness::kOwner, "writer-" + std::to_string(writer), own, place(writer, page),
+                    describe_mappings(area_.page(page), processes()));
     return;
   }
   publish_next(cell(writer, page), place(writer, page), book);
@@ -183,7 +191,8 @@ void CpuConsumer::read_all(bool quiet) {
                                    published(writer, page).published.load())
                 : read_cell(cell(writer, page), where, published(writer, page));
       if (reading.damage) {
-        setting_.report(Witness::kThirdParty, quiet ? "check" : "migrator", reading, where);
+        setting_.report(Witness::kThirdParty, quiet ? "check" : "migrator", reading, where,
+                        describe_mappings(area_.page(page), processes()));
         return;
       }
     }
@@ -192,11 +201,15 @@ void CpuConsumer::read_all(bool quiet) {
 
 void CpuConsumer::check() {
   read_all(true);
-  std::vector<pid_t> pids{0};
+  setting_.note_sharing(area_.page(0), processes());
+}
+
+std::vector<pid_t> CpuConsumer::processes() const {
+  std::vector<pid_t> pids{runner_};
   for (const WriterState& state : states_) {
     pids.push_back(state.pid.load());
   }
-  setting_.note_sharing(area_.page(0), pids);
+  return pids;
 }
 
 }  // namespace

@@ -100,6 +100,7 @@ class DeviceConsumer final : public Consumer {
   SharedPmdArea area_;
   std::unique_ptr<DeviceMirror> device_;
   std::vector<std::uint64_t> generation_;
+  pid_t sharer_ = 0;  // of this round
   Counter reads_, writes_;
 };
 
@@ -159,6 +160,7 @@ Result<> DeviceConsumer::play(RoleContext& context) {
   if (!sharer) {
     return tl::make_unexpected(sharer.error());
   }
+  sharer_ = sharer->pid();
   return unshare_first_ ? play_unshare_first(context, *sharer) : play_plain(context, *sharer);
 }
 
@@ -292,7 +294,8 @@ Result<> DeviceConsumer::judge_device_read(std::size_t page) {
 void DeviceConsumer::judge(Witness witness, const CellImage& image, std::size_t page) {
   const CellReading reading = judge_quiet_cell(image, place(page), generation_[page]);
   if (reading.damage) {
-    setting_.report(witness, kRole, reading, place(page));
+    setting_.report(witness, kRole, reading, place(page),
+                    describe_mappings(area_.page(page), {0, sharer_}));
   }
 }
 

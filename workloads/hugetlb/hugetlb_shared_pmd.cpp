@@ -187,9 +187,9 @@ REGISTER_WORKLOAD(HugetlbSharedPmd);
 }  // namespace
 
 void Setting::report(Witness witness, const std::string& role, const CellReading& reading,
-                     const CellPlace& place) {
+                     const CellPlace& place, const std::string& where) {
   finding->put(title_of(witness, *reading.damage) + "\n" + role + "\n" +
-               describe(reading.image, place, reading.oldest, reading.newest));
+               describe(reading.image, place, reading.oldest, reading.newest) + "\n" + where);
 }
 
 bool Setting::note_sharing(std::uintptr_t address, const std::vector<pid_t>& pids) {

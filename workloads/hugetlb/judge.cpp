@@ -93,4 +93,15 @@ Result<bool> pmd_page_is_shared(std::uintptr_t address, const std::vector<pid_t>
   return one_entry_for_all(pfns, *mapcount);
 }
 
+std::string describe_mappings(std::uintptr_t address, const std::vector<pid_t>& pids) {
+  std::string text;
+  for (std::size_t i = 0; i < pids.size(); ++i) {
+    const Result<PageMap> map = PageMap::open(pids[i] == 0 ? getpid() : pids[i]);
+    const Result<PageEntry> entry = map ? map->at(address) : tl::make_unexpected(map.error());
+    text += fmt::format("{}process {}: {}", i == 0 ? "" : "\n", i,
+                        entry ? describe(*entry) : entry.error().message);
+  }
+  return text;
+}
+
 }  // namespace mmquake

@@ -38,4 +38,8 @@ bool one_entry_for_all(const std::vector<std::uint64_t>& pfns, std::uint64_t map
 // What the kernel says about that: `pids` are the processes (0: the caller).
 Result<bool> pmd_page_is_shared(std::uintptr_t address, const std::vector<pid_t>& pids);
 
+// For evidence, a line a process: "process 0: 0x81... present pfn=0x...". What cannot be read is
+// said.
+std::string describe_mappings(std::uintptr_t address, const std::vector<pid_t>& pids);
+
 }  // namespace mmquake

@@ -79,6 +79,14 @@ TEST(Sharing, SomebodyHasNotThePageOrAnotherOne) {
   EXPECT_FALSE(one_entry_for_all({}, 1));
 }
 
+TEST(Mappings, AProcessThatIsGoneIsSaid) {
+  const std::uint64_t here = 1;
+  const std::string text =
+      describe_mappings(reinterpret_cast<std::uintptr_t>(&here), {0, 0x7ffffffe});
+  EXPECT_NE(text.find("process 0: 0x"), std::string::npos) << text;
+  EXPECT_NE(text.find("process 1: open"), std::string::npos) << text;
+}
+
 TEST(Sharer, SeesSharedMemoryAndEndsWithItsOwner) {
   void* at = mmap(nullptr, kSmallPage, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   ASSERT_NE(at, MAP_FAILED);
