@@ -2,8 +2,8 @@
 //
 // Processes that write to pages which migrate. Each writer owns a cell in each page, on a small
 // page of its own. It reads again what it wrote, after others ran on its CPU: only then has the
-// CPU forgotten an old translation (LOSTWRITE). The migrator, in a process of its own, reads what
-// all of them published (STALEMAP).
+// CPU forgotten an old translation (LOSTWRITE). The migrator, in the runner's process, reads
+// what all of them published (STALEMAP).
 #include <sched.h>
 #include <unistd.h>
 
