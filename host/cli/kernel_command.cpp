@@ -80,14 +80,15 @@ Result<json> build_one(const std::string& name, std::FILE* out) {
   auto spec = catalogue().kernel(name);
   if (!spec) return tl::make_unexpected(spec.error());
   const auto start = Clock::now();
-  bool compiled = false;
+  bool made = false;
   StatusLine status(out);
   auto artifact =
       KernelStore(cache_dir())
           .obtain(
               *spec,
               [&](const Progress& progress) {
-                compiled = compiled || progress.stage == "compile";
+                made = made || progress.stage == "compile" ||
+                       progress.stage.starts_with("unpack linux-image");
                 status.show(fmt::format("kernel {}: {}", spec->name, to_text(progress)));
               },
               interrupted);
@@ -95,12 +96,12 @@ Result<json> build_one(const std::string& name, std::FILE* out) {
   if (!artifact) return tl::make_unexpected(artifact.error());
   const std::chrono::duration<double> took = Clock::now() - start;
   fmt::print(out, "kernel {}: {}, {}\n  {} ({})\n", spec->name, artifact->release,
-             compiled ? fmt::format("built in {:.0f} s", took.count())
-                      : "was built already, nothing to do",
+             made ? fmt::format("made in {:.0f} s", took.count())
+                  : "was there already, nothing to do",
              artifact->dir.string(), megabytes(size_of(*artifact)));
   std::fflush(out);
   json one = artifact_json(*artifact);
-  one["built_now"] = compiled;
+  one["built_now"] = made;
   one["seconds"] = took.count();
   return one;
 }

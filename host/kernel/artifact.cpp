@@ -22,7 +22,7 @@ namespace {
 constexpr std::array<const char*, 5> kFiles = {"bzImage", "vmlinux", "mmquake_widener.ko", "config",
                                                "artifact.json"};
 // Of a kernel that its distribution built.
-constexpr std::array<const char*, 3> kPackagedFiles = {"bzImage", "config", "artifact.json"};
+constexpr std::array<const char*, 2> kPackagedFiles = {"bzImage", "artifact.json"};
 
 template <std::size_t N>
 bool has_all(const fs::path& dir, const std::array<const char*, N>& files) {

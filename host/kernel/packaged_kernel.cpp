@@ -71,16 +71,28 @@ void remember(const fs::path& file, const std::vector<Package>& packages) {
   (void)write_text(file, json.dump(2) + "\n").has_value();
 }
 
-// The file below `folder` whose name begins with `prefix`; the kernel lies in boot/, or in newer
-// packages below usr/lib.
-std::optional<fs::path> find_below(const fs::path& folder, std::string_view prefix) {
+struct KernelFiles {
+  fs::path image;
+  std::optional<fs::path> config;
+  std::string release;
+};
+
+// boot/vmlinuz-RELEASE, or in newer packages usr/lib/modules/RELEASE/vmlinuz.
+std::optional<KernelFiles> find_kernel(const fs::path& folder) {
   std::error_code error;
   for (fs::recursive_directory_iterator at(folder, error), end; !error && at != end;
        at.increment(error)) {
     std::error_code ignored;
-    if (at->path().filename().string().starts_with(prefix) && at->is_regular_file(ignored)) {
-      return at->path();
-    }
+    const std::string name = at->path().filename();
+    if (!name.starts_with("vmlinuz") || !at->is_regular_file(ignored)) continue;
+    const fs::path beside = at->path().parent_path();
+    const bool in_boot = name.starts_with("vmlinuz-");
+    KernelFiles files;
+    files.image = at->path();
+    files.release = in_boot ? name.substr(8) : beside.filename().string();
+    const fs::path config = beside / (in_boot ? "config-" + files.release : "config");
+    if (fs::is_regular_file(config, ignored)) files.config = config;
+    return files;
   }
   return std::nullopt;
 }
@@ -158,16 +170,16 @@ Result<> obtain_packaged(const KernelSpec& spec, const std::vector<Package>& pac
   const auto fetch = [&]() -> Result<> {
     const fs::path out = scratch / "artifact";
     if (auto done = unpack(packages, Apt(spec.suite, cache), scratch, reporter); !done) return done;
-    const auto kernel = find_below(scratch / "files", "vmlinuz-");
-    const auto config = find_below(scratch / "files", "config-");
-    if (!kernel || !config) {
-      return usage(fmt::format("package '{}' leads to no file {}-*: {}", package_of(spec),
-                               kernel ? "config" : "vmlinuz", identity_of(packages)));
+    const auto kernel = find_kernel(scratch / "files");
+    if (!kernel) {
+      return usage(fmt::format("package '{}' leads to no file vmlinuz: {}", package_of(spec),
+                               identity_of(packages)));
     }
-    if (auto moved = move_to(*kernel, out / "bzImage"); !moved) return moved;
-    if (auto moved = move_to(*config, out / "config"); !moved) return moved;
-    const std::string release = kernel->filename().string().substr(8);
-    const std::string text = describe(spec, packages, release).dump(2) + "\n";
+    if (auto moved = move_to(kernel->image, out / "bzImage"); !moved) return moved;
+    if (kernel->config) {
+      if (auto moved = move_to(*kernel->config, out / "config"); !moved) return moved;
+    }
+    const std::string text = describe(spec, packages, kernel->release).dump(2) + "\n";
     if (auto written = write_text(out / "artifact.json", text); !written) return written;
     if (read_artifact(dir)) return {};
     if (auto gone = remove_path(dir); !gone) return gone;

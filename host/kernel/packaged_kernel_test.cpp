@@ -93,6 +93,16 @@ TEST_F(PackagedKernelTest, IsTakenOutOfThePackageThatHoldsIt) {
   EXPECT_EQ(found->key, artifact->key);
 }
 
+TEST_F(PackagedKernelTest, ANewPackageHasItBesideItsModules) {
+  const fs::path package = fake_.folder().root() / "linux-binary-9.9-cloud";
+  fs::create_directories(package / "usr/lib/modules/9.9-cloud");
+  fs::rename(package / "boot/vmlinuz-9.9-cloud", package / "usr/lib/modules/9.9-cloud/vmlinuz");
+  const auto artifact = fake_.obtain(spec_);
+  ASSERT_TRUE(artifact) << artifact.error().message;
+  EXPECT_EQ(artifact->release, "9.9-cloud");
+  EXPECT_EQ(text_of(artifact->bzimage), "a kernel\n");
+}
+
 TEST_F(PackagedKernelTest, ASuiteHasAnAptOfItsOwnOnTheHostsArchive) {
   spec_.suite = "bullseye";
   ASSERT_TRUE(fake_.obtain(spec_));
@@ -144,7 +154,7 @@ TEST_F(PackagedKernelTest, APackageWithoutAKernelIsSaid) {
   fs::remove_all(fake_.folder().root() / "linux-binary-9.9-cloud/boot");
   const auto artifact = fake_.obtain(spec_);
   ASSERT_FALSE(artifact);
-  EXPECT_THAT(artifact.error().message, HasSubstr("no file vmlinuz-*"));
+  EXPECT_THAT(artifact.error().message, HasSubstr("no file vmlinuz"));
 }
 
 TEST(Dependencies, OnlyKernelsPartsAndEachOnce) {
