@@ -324,8 +324,9 @@ FindingRecord PinLayouts::describe_left(const BuiltLayout& built, const Placemen
       "of the range is the first",
       seen.before, kPagesOfHugePage, forbidden_.name, pinner_->name(), seen.left, first);
   finding.evidence["pagemap"] =
-      fmt::format("page 0 before: {}\npage {} before and while pinned: {}",
-                  describe(built.before.front()), first, describe(built.before[first]));
+      fmt::format("page 0 before: {}\npage {} before: {}\npage {} while it is pinned: {}",
+                  describe(built.before.front()), first, describe(built.before[first]), first,
+                  describe(seen.first_entry));
   finding.evidence["device"] = "sees what the process writes to that page now";
   finding.evidence["forbidden"] = forbidden_.lists;
   finding.evidence["while the layout was built"] = built.events;

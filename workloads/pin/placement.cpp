@@ -98,7 +98,10 @@ Placement judge_placement(const std::vector<PageEntry>& before,
       continue;
     }
     ++out.left;
-    out.first_left = out.first_left.value_or(page);
+    if (!out.first_left) {
+      out.first_left = page;
+      out.first_entry = pinned[page];
+    }
   }
   return out;
 }

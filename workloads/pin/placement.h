@@ -36,6 +36,7 @@ struct Placement {
   std::size_t left = 0;        // pinned, and lie there still
   std::size_t other_page = 0;  // mapped there, but the holder has another page: not pinned
   std::optional<std::size_t> first_left;
+  PageEntry first_entry;  // that page's, while it is pinned
 };
 
 // Pages in forbidden memory before a pin.
