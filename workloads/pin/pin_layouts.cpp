@@ -334,9 +334,12 @@ FindingRecord PinLayouts::describe_left(const BuiltLayout& built, const Placemen
 }
 
 std::optional<FindingRecord> PinLayouts::check() {
-  if (Result<KernelCounters> vmstat = read_vmstat(); vmstat) {
-    const std::uint64_t moved = value_of(*vmstat, "pgmigrate_success");
-    migrations_.add(moved - std::min(moved, moved_before_ + migrations_.value()));
+  Result<KernelCounters> vmstat = read_vmstat();
+  if (vmstat) {
+    const std::uint64_t moved = value_of(*vmstat, "pgmigrate_success") - moved_before_;
+    migrations_.add(moved - std::min(moved, migrations_.value()));
+  } else if (!error_) {
+    error_ = vmstat.error();
   }
   return std::exchange(finding_, std::nullopt);
 }

@@ -68,7 +68,7 @@ class PinVsIsolation final : public Workload {
   Result<> judge_pinned(std::uintptr_t address, const std::vector<PageEntry>& before);
   Result<> open_pinner();
   void isolate(RoleContext& context);
-  void isolate_once(std::uintptr_t address, std::size_t turn);
+  Result<> isolate_once(std::uintptr_t address, std::size_t turn);
   bool provoked(std::string_view what) const { return provoke_ == what; }
   bool takes_rights() const { return provoked("memlock") || provoked("no-right"); }
 
@@ -84,7 +84,7 @@ class PinVsIsolation final : public Workload {
   Pinner* pinner_ = nullptr;  // opened by the pinner's thread, which may have lost rights
   DeviceMirror* mirror_ = nullptr;
   std::optional<FindingRecord> finding_;
-  std::optional<Error> error_;
+  std::optional<Error> error_, isolator_error_;     // one for each role
   std::atomic<std::uint64_t> begun_{0}, ended_{0};  // of the isolator's calls
   std::atomic<bool> round_over_{false};
   Counter pins_, refused_, innocent_, from_forbidden_, left_, other_pages_, isolations_, overlaps_;
@@ -126,6 +126,9 @@ Result<> PinVsIsolation::set_up(Environment& env) {
   alternate_ = env.param("layout") == "alternate";
   bytes_ = static_cast<std::size_t>(env.param_int("pages")) * kSmallPage;
   nodes_ = env.memory_nodes();
+  if (alternate_ && isolator_ != "none") {
+    return usage("layout=alternate needs isolator=none: the pin itself isolates its pages");
+  }
   if (isolator_ == "move-pages" && nodes_.size() < 2) {
     return skipped("isolator=move-pages needs two nodes with memory");
   }
@@ -354,28 +357,34 @@ Result<> PinVsIsolation::judge_pinned(std::uintptr_t address,
   return {};
 }
 
-void PinVsIsolation::isolate_once(std::uintptr_t address, std::size_t turn) {
+Result<> PinVsIsolation::isolate_once(std::uintptr_t address, std::size_t turn) {
   if (isolator_ == "pageout") {
-    madvise(reinterpret_cast<void*>(address), bytes_, MADV_PAGEOUT);
+    if (madvise(reinterpret_cast<void*>(address), bytes_, MADV_PAGEOUT) != 0) {
+      return broken(fmt::format("MADV_PAGEOUT: {}", errno_text(errno)));
+    }
   } else if (isolator_ == "compaction") {
-    // Refused only where the kernel has no compaction, and then nothing overlaps: broken.
-    if (!write_text("/proc/sys/vm/compact_memory", "1\n")) {
-      return;
+    if (Result<> compacted = write_text("/proc/sys/vm/compact_memory", "1\n"); !compacted) {
+      return compacted;
     }
   } else {
     std::vector<std::uintptr_t> addresses;
     for (std::size_t at = 0; at < bytes_; at += kSmallPage) {
       addresses.push_back(address + at);
     }
+    // Some pages refuse, most of all those that are pinned.
     move_pages_to(0, addresses, nodes_[turn % nodes_.size()]);
   }
   isolations_.add();
+  return {};
 }
 
 void PinVsIsolation::isolate(RoleContext& context) {
-  for (std::size_t turn = 0; !round_over_.load() && !context.stopping(); ++turn) {
+  for (std::size_t turn = 0; !round_over_.load() && !context.stopping() && !isolator_error_;
+       ++turn) {
     begun_.fetch_add(1);
-    isolate_once(small_.address(), turn);
+    if (Result<> done = isolate_once(small_.address(), turn); !done) {
+      isolator_error_ = done.error();
+    }
     ended_.store(begun_.load());
     context.step();
     sched_yield();
@@ -384,8 +393,10 @@ void PinVsIsolation::isolate(RoleContext& context) {
 }
 
 Result<> PinVsIsolation::verify_work() {
-  if (error_) {
-    return tl::make_unexpected(*error_);
+  for (const std::optional<Error>* error : {&error_, &isolator_error_}) {
+    if (*error) {
+      return tl::make_unexpected(**error);
+    }
   }
   if (pins_.value() + innocent_.value() == 0 || from_forbidden_.value() == 0) {
     return broken(

@@ -4,9 +4,10 @@
 // pinned no page of it may be exchanged for another one, whoever tries to move it, and nothing that
 // either side writes may be lost (Documentation/core-api/pin_user_pages.rst).
 //
-// One round: a region is pinned; then, some times, the device writes the even pages (READ_FIXED),
-// the process the odd ones, and both read all of them, while the mover tries everything that moves
-// pages on this region and on one that is not pinned. That one shows that the mover does move.
+// One round: a region is pinned; then, some times, the device writes one page in sixteen
+// (READ_FIXED), the process the others, and both read all of them, while the mover tries everything
+// that moves pages on this region and on one that is not pinned. That one shows that the mover does
+// move.
 //
 // There is no bug to put back for this workload. What the parameter `provoke` does:
 //   lost-write  the device leaves out one page: it must be found
@@ -36,6 +37,7 @@ namespace mmquake {
 namespace {
 
 constexpr int kTurnsPerRound = 4;
+constexpr std::size_t kDeviceEvery = 16;  // each of its writes takes a trip through a worker
 constexpr std::size_t kFreeBytes = 64 * kSmallPage;  // of the region that is not pinned
 constexpr std::chrono::seconds kLimit{10};
 constexpr std::array<const char*, 5> kMovers{"move-pages", "mbind", "migrate-pages", "compaction",
@@ -223,18 +225,15 @@ Result<> PinnedData::turn(std::uint64_t generation) {
   constexpr std::size_t kPages = kHugePage / kSmallPage;
   for (std::size_t page = 0; page < kPages; ++page) {
     const std::size_t at = page * kSmallPage;
-    const bool by_device = page % 2 == 0;
+    const bool by_device = page % kDeviceEvery == 0;
     fill_page(wanted_.data() + at, page, generation, by_device);
     if (!by_device) {
       std::memcpy(region_.data() + at, wanted_.data() + at, kSmallPage);
-    } else if (page % 16 == 0 && !(provoke_ == "lost-write" && page == 32)) {
-      // One in sixteen: each takes a trip through io_uring's worker.
+    } else if (provoke_ != "lost-write" || page != 2 * kDeviceEvery) {
       if (Result<> put = device_->write(region_.address() + at, wanted_.data() + at, kSmallPage);
           !put) {
         return put;
       }
-    } else if (page % 16 != 0) {
-      std::memcpy(region_.data() + at, wanted_.data() + at, kSmallPage);
     }
   }
   if (Result<> read = device_->read(region_.address(), seen_.data(), kHugePage); !read) {
