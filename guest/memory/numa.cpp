@@ -11,7 +11,6 @@
 #include <cstring>
 
 #include "guest/memory/mapping.h"
-#include "guest/memory/text_file.h"
 
 namespace mmquake {
 namespace {
@@ -94,53 +93,31 @@ int unbind(std::uintptr_t address, std::size_t bytes) {
 }
 
 Result<NodeRanges> NodeRanges::read() {
-  auto text = read_text("/proc/zoneinfo");
-  if (!text) return tl::make_unexpected(text.error());
-  return from_zoneinfo(*text);
+  auto zones = ZoneMap::read();
+  if (!zones) return tl::make_unexpected(zones.error());
+  return NodeRanges(std::move(*zones));
 }
 
-// "Node 0, zone   Normal" ... "        spanned  262144" ... "  start_pfn:           1048576".
 Result<NodeRanges> NodeRanges::from_zoneinfo(std::string_view text) {
-  NodeRanges ranges;
-  Range zone;
-  std::uint64_t spanned = 0;
-  bool inside = false;
-  while (auto line = next_line(text)) {
-    std::string_view rest = *line;
-    const std::string_view word = next_word(rest);
-    if (word == "Node") {
-      std::string_view number = next_word(rest);
-      if (!number.empty() && number.back() == ',') number.remove_suffix(1);
-      const auto node = to_number(number);
-      if (!node) return broken(fmt::format("/proc/zoneinfo: no node in '{}'", *line));
-      zone.node = static_cast<int>(*node);
-      spanned = 0;
-      inside = true;
-    } else if (inside && (word == "spanned" || word == "start_pfn:")) {
-      const auto value = to_number(next_word(rest));
-      if (!value) return broken(fmt::format("/proc/zoneinfo: no number in '{}'", *line));
-      if (word == "spanned") {
-        spanned = *value;
-        continue;
-      }
-      zone.begin = *value;
-      zone.end = *value + spanned;
-      if (spanned > 0) ranges.ranges_.push_back(zone);
-      inside = false;
-    }
-  }
-  if (ranges.ranges_.empty()) return broken("/proc/zoneinfo: no zone with a start_pfn");
-  return ranges;
+  auto zones = ZoneMap::from_zoneinfo(text);
+  if (!zones) return tl::make_unexpected(zones.error());
+  return NodeRanges(std::move(*zones));
 }
 
 std::optional<int> NodeRanges::node_of(std::uint64_t pfn) const {
   std::optional<int> found;
-  for (const Range& range : ranges_) {
-    if (pfn < range.begin || pfn >= range.end || found == range.node) continue;
+  for (const Zone& zone : zones_.zones()) {
+    if (!zone.pfns.holds(pfn) || found == zone.node) continue;
     if (found) return std::nullopt;
-    found = range.node;
+    found = zone.node;
   }
   return found;
+}
+
+int prefer_node(int node) {
+  const NodeMask mask(node);
+  const long rc = syscall(SYS_set_mempolicy, MPOL_PREFERRED, mask.data(), NodeMask::size());
+  return rc == 0 ? 0 : errno;
 }
 
 long migrate_process(pid_t pid, int from, int to) {

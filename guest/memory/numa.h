@@ -13,8 +13,10 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
+#include "guest/memory/zone_map.h"
 #include "guest/protocol/result.h"
 
 namespace mmquake {
@@ -51,6 +53,10 @@ int bind_and_move(std::uintptr_t address, std::size_t bytes, int node);
 // Takes the policy off a range again. Returns 0 or an errno. Moves nothing.
 int unbind(std::uintptr_t address, std::size_t bytes);
 
+// set_mempolicy(MPOL_PREFERRED) of the calling thread: its new pages come from `node` while that has
+// some. Returns 0 or an errno.
+int prefer_node(int node);
+
 // migrate_pages(pid, {from}, {to}): the pages that could not be moved, or -errno.
 long migrate_process(pid_t pid, int from, int to);
 
@@ -64,11 +70,8 @@ class NodeRanges {
   std::optional<int> node_of(std::uint64_t pfn) const;
 
  private:
-  struct Range {
-    int node = 0;
-    std::uint64_t begin = 0, end = 0;
-  };
-  std::vector<Range> ranges_;
+  explicit NodeRanges(ZoneMap zones) : zones_(std::move(zones)) {}
+  ZoneMap zones_;
 };
 
 }  // namespace mmquake

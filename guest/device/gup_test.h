@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// The kernel's own test driver for pins, /sys/kernel/debug/gup_test (CONFIG_GUP_TEST).
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "guest/device/device_mirror.h"
+#include "guest/device/pinner.h"
+#include "guest/memory/mapping.h"
+
+namespace mmquake {
+
+class GupTest final : public Pinner, public DeviceMirror {
+ public:
+  // An error of kind kSkipped if the kernel does not have it.
+  static Result<std::unique_ptr<GupTest>> open();
+  ~GupTest() override;
+  GupTest(const GupTest&) = delete;
+  GupTest& operator=(const GupTest&) = delete;
+
+  std::string_view name() const override { return "gup_test"; }
+  bool long_term() const override { return true; }
+  // PIN_LONGTERM_TEST_START, since 6.2. Older kernels answer EINVAL: they cannot hold a pin.
+  int pin(std::uintptr_t address, std::size_t bytes) override;
+  Result<> unpin() override;
+  // The driver copies the whole pinned range at a time, and cannot write.
+  Result<> read(std::uintptr_t address, void* to, std::size_t bytes) override;
+  Result<> write(std::uintptr_t address, const void* from, std::size_t bytes) override;
+
+  // PIN_LONGTERM_BENCHMARK: pins, lets the kernel itself look whether each page may be pinned (a
+  // WARN in its log when not), unpins. True: pinned; its return value says 0 either way.
+  Result<bool> pin_and_check(std::uintptr_t address, std::size_t bytes);
+
+ private:
+  explicit GupTest(UniqueFd fd) : fd_(std::move(fd)) {}
+
+  UniqueFd fd_;
+  std::uintptr_t address_ = 0;
+  std::size_t bytes_ = 0;
+  std::vector<std::byte> copy_;
+};
+
+}  // namespace mmquake
