@@ -123,6 +123,24 @@ TEST_F(ProgramVm, JsonIsOneDocumentOnStdout) {
   EXPECT_EQ(seen[0]["verdict"], "passed");
 }
 
+// Every case of the catalogue, on both its kernels. How well each does is docs/score.md's.
+TEST_F(ProgramVm, QuickScoreFindsEveryBugAndAccusesNoCleanKernel) {
+  std::filesystem::create_directories(out_.parent_path());
+  Command command;
+  command.argv = {"/bin/sh", "-c",
+                  std::string(kProgram) + " score --quick --json --out '" + out_.string() +
+                      "' 2>'" + out_.string() + ".log'"};
+  auto done = run_command(command);
+  ASSERT_TRUE(done) << done.error().message;
+  const json seen = json::parse(done->output_tail, nullptr, false);
+  ASSERT_FALSE(seen.is_discarded()) << done->output_tail;
+  for (const json& one : seen["cases"]) {
+    EXPECT_EQ(one["result"], "good") << one.dump(2);
+  }
+  EXPECT_GE(seen["cases"].size(), 2U);
+  EXPECT_EQ(done->exit_code, 0) << done->output_tail;
+}
+
 // The main case; the numbers over many trials stand in docs/cases.
 TEST_F(ProgramVm, MainCaseFindsTheBugAndPassesTheCleanKernel) {
   const Finished done = mmquake({"repro", "uffd-thp-migration", "--seconds", "30"});
