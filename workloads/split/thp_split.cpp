@@ -25,8 +25,10 @@
 
 #include <algorithm>
 #include <atomic>
+#include <memory>
 #include <mutex>
 #include <optional>
+#include <utility>
 
 #include "guest/memory/kernel_counters.h"
 #include "guest/memory/page_map.h"
