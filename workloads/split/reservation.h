@@ -36,11 +36,14 @@ class Reservation {
     }
     raw_ = raw;
     bytes_ = bytes;
-    base_ = (reinterpret_cast<std::uintptr_t>(raw) + kHugePage - 1) / kHugePage * kHugePage;
+    const std::uintptr_t past = reinterpret_cast<std::uintptr_t>(raw) % kHugePage;
+    base_ = static_cast<std::byte*>(raw) + (past == 0 ? 0 : kHugePage - past);
     return {};
   }
 
-  std::uintptr_t at(std::size_t offset) const { return base_ + offset; }
+  std::uintptr_t at(std::size_t offset) const {
+    return reinterpret_cast<std::uintptr_t>(pointer(offset));
+  }
 
   // Anonymous memory that wants huge pages.
   Result<> map_anon(std::size_t offset, std::size_t bytes) const {
@@ -71,10 +74,10 @@ class Reservation {
 
   // The first word of the page at `offset`.
   std::atomic_ref<std::uint64_t> word(std::size_t offset) const {
-    return std::atomic_ref(*reinterpret_cast<std::uint64_t*>(at(offset)));
+    return std::atomic_ref(*reinterpret_cast<std::uint64_t*>(base_ + offset));
   }
 
-  void* pointer(std::size_t offset) const { return reinterpret_cast<void*>(at(offset)); }
+  void* pointer(std::size_t offset) const { return base_ + offset; }
 
  private:
   Result<> map(std::size_t offset, std::size_t bytes, int protection, int flags, int fd,
@@ -87,7 +90,7 @@ class Reservation {
 
   void* raw_ = nullptr;
   std::size_t bytes_ = 0;
-  std::uintptr_t base_ = 0;
+  std::byte* base_ = nullptr;
 };
 
 }  // namespace mmquake
