@@ -29,6 +29,7 @@ std::ostream& operator<<(std::ostream& out, const Provocation& provocation) {
   return out << provocation.scenario << " " << provocation.provoke;
 }
 
+// Not here: munlock-split, which finds a bug of the clean kernel (docs/cases/munlock-split.md).
 class ThpSplitOracle : public testing::TestWithParam<Provocation> {};
 
 TEST_P(ThpSplitOracle, FindsWhatWasProvokedAndNothingElse) {
@@ -83,8 +84,6 @@ INSTANTIATE_TEST_SUITE_P(All, ThpSplitOracle,
                                          Provocation{"truncate-munmap", "no-zap", kCameBack},
                                          Provocation{"smaps-split", "scribble", kLost},
                                          Provocation{"move-dontneed", "scribble", kLost},
-                                         Provocation{"munlock-split", "scribble", kLost},
-                                         Provocation{"munlock-split", "none", ""},
                                          Provocation{"mlock-truncate", "no-zap", kCameBack},
                                          Provocation{"mlock-truncate", "scribble", kLost},
                                          Provocation{"mlock-truncate", "none", ""}),
