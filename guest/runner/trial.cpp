@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "guest/runner/evidence.h"
+#include "guest/runner/kernel_taint.h"
 #include "guest/runner/params.h"
 
 namespace mmquake {
@@ -139,7 +140,10 @@ Result<> Trial::prepare() {
 
 Result<> Trial::rounds() {
   state_.started_ns.store(monotonic_ns());
-  while (!enough()) {
+  // A kernel that has complained is not to be trusted any more, and the host reads the complaint
+  // from the console: the trial is over.
+  const std::uint64_t before = kernel_complaints();
+  while (!enough() && kernel_complaints() == before) {
     if (Result<> played = play_round(); !played) {
       return played;
     }
