@@ -53,8 +53,8 @@ int bind_and_move(std::uintptr_t address, std::size_t bytes, int node);
 // Takes the policy off a range again. Returns 0 or an errno. Moves nothing.
 int unbind(std::uintptr_t address, std::size_t bytes);
 
-// set_mempolicy(MPOL_PREFERRED) of the calling thread: its new pages come from `node` while that has
-// some. Returns 0 or an errno.
+// set_mempolicy(MPOL_PREFERRED) of the calling thread: its new pages come from `node` while that
+// has some. Returns 0 or an errno.
 int prefer_node(int node);
 
 // migrate_pages(pid, {from}, {to}): the pages that could not be moved, or -errno.

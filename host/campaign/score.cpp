@@ -39,22 +39,6 @@ std::string of(const Tally& tally) {
   return tally.trials == 0 ? "-" : fmt::format("{} of {}", tally.expected, tally.trials);
 }
 
-std::string row(const CaseScore& score, std::size_t width, double wanted) {
-  const Tally bug = tally(score.bug);
-  const Tally clean = tally(score.clean);
-  std::string after = "-";
-  if (!bug.seconds.empty()) {
-    after =
-        fmt::format("{:.1f}, {:.1f} s", percentile(bug.seconds, 0.5), percentile(bug.seconds, 0.9));
-  }
-  std::string line = fmt::format("{:<{}}  {:<9} {:<13} {:<9} {:>9}  {:<24}", score.name, width,
-                                 of(bug), after, of(clean), clean.rounds, bound_text(clean.time));
-  const ScoreResult result = score_of(score, wanted);
-  if (result != ScoreResult::kGood) line += fmt::format("  {}", to_string(result));
-  while (line.back() == ' ') line.pop_back();
-  return line + "\n";
-}
-
 nlohmann::json side_json(const std::string& kernel, const Tally& tally) {
   const Interval interval = probability_interval(tally.expected, tally.trials);
   return {{"kernel", kernel},
@@ -100,12 +84,32 @@ ScoreResult score_of(const CaseScore& score, double wanted) {
   return ScoreResult::kGood;
 }
 
+std::string score_row(const CaseScore& score, std::size_t width, double wanted) {
+  const Tally bug = tally(score.bug);
+  const Tally clean = tally(score.clean);
+  std::string after = "-";
+  if (!bug.seconds.empty()) {
+    after =
+        fmt::format("{:.1f}, {:.1f} s", percentile(bug.seconds, 0.5), percentile(bug.seconds, 0.9));
+  }
+  std::string line = fmt::format("{:<{}}  {:<9} {:<13} {:<9} {:>9}  {:<24}", score.name, width,
+                                 of(bug), after, of(clean), clean.rounds, bound_text(clean.time));
+  const ScoreResult result = score_of(score, wanted);
+  if (result != ScoreResult::kGood) line += fmt::format("  {}", to_string(result));
+  while (line.back() == ' ') line.pop_back();
+  return line + "\n";
+}
+
+std::string score_header(std::size_t width) {
+  return fmt::format("{:<{}}  {:<9} {:<13} {:<9} {:>9}  {}\n", "case", width, "found", "after",
+                     "passed", "rounds", "a clean kernel then has");
+}
+
 std::string score_table(const std::vector<CaseScore>& scores, double wanted) {
   std::size_t width = 4;
   for (const CaseScore& score : scores) width = std::max(width, score.name.size());
-  std::string out = fmt::format("{:<{}}  {:<9} {:<13} {:<9} {:>9}  {}\n", "case", width, "found",
-                                "after", "passed", "rounds", "a clean kernel then has");
-  for (const CaseScore& score : scores) out += row(score, width, wanted);
+  std::string out = score_header(width);
+  for (const CaseScore& score : scores) out += score_row(score, width, wanted);
   return out;
 }
 

@@ -46,6 +46,9 @@ ScoreResult score_of(const CaseScore& score, double wanted = kScoreWanted);
 // One line for each case: found k of n and after how long (median, 90th percentile), passed k of n
 // over how many rounds, the bound that follows, and the result where it is not good.
 std::string score_table(const std::vector<CaseScore>& scores, double wanted = kScoreWanted);
+// Its parts, for who prints it as it comes; `width` is that of the longest name.
+std::string score_header(std::size_t width);
+std::string score_row(const CaseScore& score, std::size_t width, double wanted = kScoreWanted);
 nlohmann::json score_json(const std::vector<CaseScore>& scores, double wanted = kScoreWanted);
 
 }  // namespace mmquake

@@ -95,10 +95,10 @@ Result<json> build_one(const std::string& name, std::FILE* out) {
   status.clear();
   if (!artifact) return tl::make_unexpected(artifact.error());
   const std::chrono::duration<double> took = Clock::now() - start;
-  fmt::print(out, "kernel {}: {}, {}\n  {} ({})\n", spec->name, artifact->release,
-             made ? fmt::format("made in {:.0f} s", took.count())
-                  : "was there already, nothing to do",
-             artifact->dir.string(), megabytes(size_of(*artifact)));
+  fmt::print(
+      out, "kernel {}: {}, {}\n  {} ({})\n", spec->name, artifact->release,
+      made ? fmt::format("made in {:.0f} s", took.count()) : "was there already, nothing to do",
+      artifact->dir.string(), megabytes(size_of(*artifact)));
   std::fflush(out);
   json one = artifact_json(*artifact);
   one["built_now"] = made;
