@@ -52,7 +52,10 @@ class PageLayout {
   static Result<PageLayout> build(LayoutKind kind, const Accept& accept);
 
   PageLayout(PageLayout&& other) noexcept;
+  PageLayout(const PageLayout&) = delete;
   PageLayout& operator=(PageLayout&&) = delete;
+  PageLayout& operator=(const PageLayout&) = delete;
+  ~PageLayout() = default;
 
   LayoutKind kind() const { return kind_; }
   std::uintptr_t address() const { return window_->address(); }

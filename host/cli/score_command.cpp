@@ -3,6 +3,7 @@
 // mmquake score: every case on the kernel with its bug put back, and on the clean one.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <random>
 
@@ -107,11 +108,10 @@ double wanted(const ScoreOptions& options) {
   return options.quick ? 0 : kScoreWanted;
 }
 
-// A case's row as soon as it is known; the whole table comes at the end.
-void print_row(const Session& session, const ScoreOptions& options, const CaseScore& score) {
-  const std::string table = score_table({score}, wanted(options));
-  fmt::print(session.human(), "  {}", table.substr(table.find('\n') + 1));
-  std::fflush(session.human());
+std::size_t longest_name(const std::vector<PlannedCase>& cases) {
+  std::size_t width = 4;
+  for (const PlannedCase& planned : cases) width = std::max(width, planned.spec.name.size());
+  return width;
 }
 
 Result<Scores> run_score(Session& session, const ScoreOptions& options) {
@@ -122,6 +122,9 @@ Result<Scores> run_score(Session& session, const ScoreOptions& options) {
   Scores scores;
   scores.directory = *directory;
   scores.seed = options.seed != 0 ? options.seed : std::random_device{}();
+  // A case's row as soon as it is known.
+  const std::size_t width = longest_name(*cases);
+  fmt::print(session.human(), "{}", score_header(width));
   for (const PlannedCase& planned : *cases) {
     if (interrupted()) break;
     CaseScore score;
@@ -134,7 +137,10 @@ Result<Scores> run_score(Session& session, const ScoreOptions& options) {
       if (!trials) return tl::make_unexpected(trials.error());
       (planned.sides[side].must_find ? score.bug : score.clean) = std::move(*trials);
     }
-    if (!interrupted()) print_row(session, options, score);
+    if (!interrupted()) {
+      fmt::print(session.human(), "{}", score_row(score, width, wanted(options)));
+      std::fflush(session.human());
+    }
     scores.cases.push_back(std::move(score));
   }
   return scores;
@@ -178,8 +184,7 @@ int score_cases(const CommonOptions& common, const ScoreOptions& options) {
     return fail(written.error());
   }
   std::FILE* out = (*session)->human();
-  fmt::print(out, "\n{}\nreport: {}     seed: {}\n", score_table(scores->cases, wanted(options)),
-             report.string(), scores->seed);
+  fmt::print(out, "report: {}     seed: {}\n", report.string(), scores->seed);
   if (common.json) {
     const nlohmann::json whole = {{"report", report.string()},
                                   {"seed", scores->seed},
