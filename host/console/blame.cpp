@@ -139,6 +139,8 @@ constexpr auto kReporting = std::to_array<std::string_view>({
     "__dump_folio",
     "bad_page",
     "print_bad_pte",
+    "vm_normal_page",
+    "vm_normal_folio",
     "print_bad_page_map",
     "list_del",
     "list_add",
