@@ -52,7 +52,6 @@ int IoUringBuffer::pin(std::uintptr_t address, std::size_t bytes) {
   if (bytes_ != 0) {
     return EBUSY;
   }
-  // NOLINTNEXTLINE(performance-no-int-to-ptr): an address for the kernel, nothing is read here
   const iovec range{reinterpret_cast<void*>(address), bytes};
   const int error = -io_uring_register_buffers(&ring_, &range, 1);
   if (error == 0) {
@@ -83,7 +82,6 @@ Result<> IoUringBuffer::transfer(bool to_file, std::uintptr_t address, std::size
     if (entry == nullptr) {
       return broken("io_uring: the submission queue is full");
     }
-    // NOLINTNEXTLINE(performance-no-int-to-ptr): as above
     auto* memory = reinterpret_cast<void*>(address + done);
     const auto left = static_cast<unsigned>(bytes - done);
     if (to_file) {

@@ -45,7 +45,6 @@ int VmspliceHolder::pin(std::uintptr_t address, std::size_t bytes) {
     return ENOMEM;
   }
   for (std::size_t done = 0; done < bytes;) {
-    // NOLINTNEXTLINE(performance-no-int-to-ptr): an address for the kernel, nothing is read here
     const iovec rest{reinterpret_cast<void*>(address + done), bytes - done};
     const ssize_t got = vmsplice(pipe->in.get(), &rest, 1, 0);
     if (got <= 0) {
