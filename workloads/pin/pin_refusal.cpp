@@ -7,7 +7,7 @@ namespace mmquake {
 namespace {
 
 // "Plentiful": a pin may have to copy all of its pages, and the kernel keeps reserves.
-constexpr std::uint64_t kSpareKib = 64 * 1024;
+constexpr std::uint64_t kSpareKib = 64UL * 1024;
 
 }  // namespace
 
