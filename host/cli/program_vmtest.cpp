@@ -123,7 +123,8 @@ TEST_F(ProgramVm, JsonIsOneDocumentOnStdout) {
   EXPECT_EQ(seen[0]["verdict"], "passed");
 }
 
-// Every case of the catalogue, on both its kernels. How often each is found stands in docs/score.md.
+// Every case of the catalogue, on both its kernels. How often each is found stands in
+// docs/score.md.
 TEST_F(ProgramVm, QuickScoreFindsEveryBugAndAccusesNoCleanKernel) {
   std::filesystem::create_directories(out_.parent_path());
   Command command;

@@ -24,8 +24,7 @@ constexpr std::uint64_t kUnpackMib = 1200;
 
 // From 6.19 on linux-image-* is empty: the kernel is in linux-binary-*, its modules apart.
 const std::vector<std::string>& parts_of_a_kernel() {
-  static const std::vector<std::string> parts = {"linux-image-", "linux-binary-",
-                                                  "linux-modules-"};
+  static const std::vector<std::string> parts = {"linux-image-", "linux-binary-", "linux-modules-"};
   return parts;
 }
 
