@@ -73,7 +73,7 @@ json workloads_json(const Session& session) {
 }
 
 void print_workload(const json& workload) {
-  fmt::print("  {:<22} {}\n", workload["name"].get<std::string>(),
+  fmt::print("  {:<26} {}\n", workload["name"].get<std::string>(),
              workload["summary"].get<std::string>());
   for (const json& param : workload["params"]) {
     const json& range = param["range"];
@@ -89,19 +89,19 @@ void print_workload(const json& workload) {
 void print_text(const json& all) {
   fmt::print("cases (mmquake repro CASE)\n");
   for (const json& one : all["cases"]) {
-    fmt::print("  {:<22} {}\n", one["name"].get<std::string>(), one["summary"].get<std::string>());
+    fmt::print("  {:<26} {}\n", one["name"].get<std::string>(), one["summary"].get<std::string>());
   }
   fmt::print("\nworkloads (mmquake run WORKLOAD)\n");
   for (const json& one : all["workloads"]) print_workload(one);
   fmt::print("\nkernels (--kernel)\n");
   for (const json& one : all["kernels"]) {
     const auto bugs = one["bugs"].get<std::vector<std::string>>();
-    fmt::print("  {:<22} {}{}\n", one["name"].get<std::string>(), one["source"].get<std::string>(),
+    fmt::print("  {:<26} {}{}\n", one["name"].get<std::string>(), one["source"].get<std::string>(),
                bugs.empty() ? "" : fmt::format(", --bugs {}", fmt::join(bugs, " | ")));
   }
   fmt::print("\nmachines (--machine)\n");
   for (const json& one : all["machines"]) {
-    fmt::print("  {:<22} {} ({} nodes, {} CPUs, {} MiB)\n", one["name"].get<std::string>(),
+    fmt::print("  {:<26} {} ({} nodes, {} CPUs, {} MiB)\n", one["name"].get<std::string>(),
                one["summary"].get<std::string>(), one["nodes"].get<std::size_t>(),
                one["cpus"].get<int>(), one["memory_mib"].get<std::uint64_t>());
   }

@@ -72,6 +72,8 @@ INSTANTIATE_TEST_SUITE_P(
     All, BadInputTest,
     testing::Values(BadInput{{"rnu"}, "run"}, BadInput{{"run", "migrate-verfy"}, "migrate-verify"},
                     BadInput{{"repro", "uffd-thp-migratoin"}, "uffd-thp-migration"},
+                    BadInput{{"score", "split-no-synk"}, "split-no-sync"},
+                    BadInput{{"score", "--kernel", "claen"}, "clean"},
                     BadInput{{"run", "migrate-verify", "--kernel", "claen"}, "clean"},
                     BadInput{{"run", "migrate-verify", "--machine", "numa"}, "numa2"},
                     BadInput{{"run", "uffd-thp-wait", "--param", "varant=anon-wp"}, "variant"},
