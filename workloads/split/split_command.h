@@ -25,6 +25,11 @@ class SplitCommand {
                       "CONFIG_TRANSPARENT_HUGEPAGE",
                       kFile, errno_text(errno)));
     }
+    // A range where nothing is mapped: nothing to do, for a kernel that understands it.
+    const std::string nothing = fmt::format("{},{:#x},{:#x}", getpid(), kSmallPage, 2 * kSmallPage);
+    if (::write(fd_.get(), nothing.c_str(), nothing.size() + 1) < 0 && errno == EINVAL) {
+      return skipped(fmt::format("{} takes no process and range: a kernel before 5.13", kFile));
+    }
     return {};
   }
 
