@@ -24,6 +24,16 @@ std::uint64_t rotl(std::uint64_t x, int k) {
 
 }  // namespace
 
+ParamSpec choice_param(std::string name, std::vector<std::string> choices, std::string help) {
+  ParamSpec param;
+  param.name = std::move(name);
+  param.type = ParamSpec::Type::kChoice;
+  param.default_value = choices.front();
+  param.choices = std::move(choices);
+  param.help = std::move(help);
+  return param;
+}
+
 Random::Random(std::uint64_t seed, std::string_view stream) {
   std::uint64_t state = seed;
   for (const char c : stream) {

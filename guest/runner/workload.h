@@ -40,6 +40,9 @@ struct ParamSpec {
   std::string help;
 };
 
+// A kChoice; the first choice is the default.
+ParamSpec choice_param(std::string name, std::vector<std::string> choices, std::string help);
+
 struct WorkloadInfo {
   std::string name;
   std::string summary;                 // one line for `mmquake list`

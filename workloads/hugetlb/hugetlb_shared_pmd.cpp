@@ -25,16 +25,6 @@ namespace {
 constexpr std::int64_t kPagesPerNode = 40;
 constexpr std::size_t kBookBytes = 256UL * 1024;
 
-ParamSpec choice(const char* name, std::vector<std::string> choices, const char* help) {
-  ParamSpec param;
-  param.name = name;
-  param.type = ParamSpec::Type::kChoice;
-  param.default_value = choices.front();
-  param.choices = std::move(choices);
-  param.help = help;
-  return param;
-}
-
 ParamSpec integer(const char* name, const char* value, std::int64_t min, std::int64_t max,
                   const char* help) {
   ParamSpec param;
@@ -75,17 +65,19 @@ WorkloadInfo HugetlbSharedPmd::info() {
   info.needs.hugetlb_2m_per_node = kPagesPerNode;
   info.needs.files = {"/proc/self/pagemap", "/proc/kpagecount"};
   info.params = {
-      choice("consumer", {"cpu", "dmirror", "kvm"},
-             "who uses the memory: processes, HMM's test device, or a VM in the guest"),
-      choice("order", {"plain", "unshare-first"},
-             "of a device's round: unshare-first moves one page of the shared PMD page before the "
-             "others"),
+      choice_param("consumer", {"cpu", "dmirror", "kvm"},
+                   "who uses the memory: processes, HMM's test device, or a VM in the guest"),
+      choice_param(
+          "order", {"plain", "unshare-first"},
+          "of a device's round: unshare-first moves one page of the shared PMD page before the "
+          "others"),
       integer("pages", "24", 2, kPagesPerNode - 4, "huge pages in use; there are 40 on each node"),
       integer("writers", "6", 2, 16, "writing processes, for consumer cpu"),
-      choice("provoke",
-             {"none", "no-move", "no-store", "roll-back", "stale-device-read", "lost-device-write"},
-             "breaks the workload's rules, to test the oracle: no-move must be broken, the others "
-             "found")};
+      choice_param(
+          "provoke",
+          {"none", "no-move", "no-store", "roll-back", "stale-device-read", "lost-device-write"},
+          "breaks the workload's rules, to test the oracle: no-move must be broken, the others "
+          "found")};
   return info;
 }
 

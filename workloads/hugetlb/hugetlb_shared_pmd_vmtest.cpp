@@ -5,17 +5,11 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <filesystem>
-#include <fstream>
-#include <iterator>
-#include <nlohmann/json.hpp>
 
-#include "host/process/process.h"
+#include "workloads/vm_run.h"
 
 namespace mmquake {
 namespace {
-
-constexpr const char* kProgram = MMQUAKE_BINARY_DIR "/mmquake";
 
 struct Provocation {
   std::string consumer;
@@ -33,40 +27,18 @@ class HugetlbSharedPmdOracle : public testing::TestWithParam<Provocation> {};
 
 TEST_P(HugetlbSharedPmdOracle, SaysWhatWasBroken) {
   const Provocation& test = GetParam();
-  const std::filesystem::path out =
-      std::filesystem::path(MMQUAKE_BINARY_DIR) / "vmtest" /
-      ("hugetlb-" + test.consumer + "-" + test.order + "-" + test.provoke);
-  std::filesystem::remove_all(out);
-  Command command;
-  command.argv = {kProgram,
-                  "run",
-                  "hugetlb-shared-pmd",
-                  "--kernel",
-                  "clean",
-                  "--seconds",
-                  "4",
-                  "--seed",
-                  "1",
-                  "--param",
-                  "consumer=" + test.consumer,
-                  "--param",
-                  "order=" + test.order,
-                  "--param",
-                  "provoke=" + test.provoke,
-                  "--out",
-                  out.string()};
-  auto done = run_command(command);
-  ASSERT_TRUE(done) << done.error().message;
-  EXPECT_EQ(done->exit_code, test.exit_code) << done->output_tail;
-  std::ifstream file(out / "trial-001" / "verdict.json");
-  const std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
-  const nlohmann::json verdict = nlohmann::json::parse(text, nullptr, false);
-  ASSERT_FALSE(verdict.is_discarded()) << done->output_tail;
-  EXPECT_NE(verdict.dump().find(test.text), std::string::npos) << text;
+  const VmRun ran =
+      run_in_vm("hugetlb-" + test.consumer + "-" + test.order + "-" + test.provoke,
+                {"hugetlb-shared-pmd", "--seconds", "4", "--param", "consumer=" + test.consumer,
+                 "--param", "order=" + test.order, "--param", "provoke=" + test.provoke});
+  EXPECT_EQ(ran.exit_code, test.exit_code) << ran.output;
+  const nlohmann::json& verdict = ran.verdict;
+  ASSERT_FALSE(verdict.is_discarded()) << ran.output;
+  EXPECT_NE(verdict.dump().find(test.text), std::string::npos) << ran.text;
   if (test.provoke == "none") {
-    EXPECT_GT(verdict["counters"].value("migrations", 0), 0) << text;
-    EXPECT_GT(verdict["counters"].value("pmd-page/shared", 0), 0) << text;
-    EXPECT_GT(verdict["counters"].value("overlaps", 0), 0) << text;
+    EXPECT_GT(verdict["counters"].value("migrations", 0), 0) << ran.text;
+    EXPECT_GT(verdict["counters"].value("pmd-page/shared", 0), 0) << ran.text;
+    EXPECT_GT(verdict["counters"].value("overlaps", 0), 0) << ran.text;
   }
 }
 

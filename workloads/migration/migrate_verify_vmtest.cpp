@@ -6,19 +6,13 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <filesystem>
-#include <fstream>
-#include <iterator>
-#include <nlohmann/json.hpp>
 
-#include "host/process/process.h"
+#include "workloads/vm_run.h"
 
 namespace mmquake {
 namespace {
 
 using testing::HasSubstr;
-
-constexpr const char* kProgram = MMQUAKE_BINARY_DIR "/mmquake";
 
 struct Provocation {
   std::string provoke;
@@ -36,31 +30,13 @@ class MigrateVerifyOracle : public testing::TestWithParam<Provocation> {};
 
 TEST_P(MigrateVerifyOracle, SeesWhatIsWrong) {
   const Provocation& expected = GetParam();
-  const std::filesystem::path out =
-      std::filesystem::path(MMQUAKE_BINARY_DIR) / "vmtest" / ("migrate-verify-" + expected.provoke);
-  std::filesystem::remove_all(out);
-  Command command;
-  command.argv = {kProgram,
-                  "run",
-                  "migrate-verify",
-                  "--kernel",
-                  "clean",
-                  "--seconds",
-                  "30",
-                  "--seed",
-                  "1",
-                  "--param",
-                  "provoke=" + expected.provoke,
-                  "--out",
-                  out.string()};
-  auto done = run_command(command);
-  ASSERT_TRUE(done) << done.error().message;
-  EXPECT_EQ(done->exit_code, expected.exit_code) << done->output_tail;
-  std::ifstream file(out / "trial-001" / "verdict.json");
-  const std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
-  const nlohmann::json verdict = nlohmann::json::parse(text, nullptr, false);
-  ASSERT_FALSE(verdict.is_discarded()) << done->output_tail;
-  EXPECT_EQ(verdict["verdict"], expected.verdict) << done->output_tail;
+  const VmRun ran =
+      run_in_vm("migrate-verify-" + expected.provoke,
+                {"migrate-verify", "--seconds", "30", "--param", "provoke=" + expected.provoke});
+  EXPECT_EQ(ran.exit_code, expected.exit_code) << ran.output;
+  const nlohmann::json& verdict = ran.verdict;
+  ASSERT_FALSE(verdict.is_discarded()) << ran.output;
+  EXPECT_EQ(verdict["verdict"], expected.verdict) << ran.output;
   if (expected.verdict == "found") {
     ASSERT_FALSE(verdict["findings"].empty());
     EXPECT_EQ(verdict["findings"][0]["kind"], expected.kind);
@@ -69,8 +45,8 @@ TEST_P(MigrateVerifyOracle, SeesWhatIsWrong) {
     EXPECT_THAT(verdict["reason"].get<std::string>(), HasSubstr(expected.title));
   }
   if (expected.verdict == "passed") {
-    EXPECT_THAT(done->output_tail, HasSubstr("migrated per second"));
-    EXPECT_GT(verdict["counters"].value("thp_migrations", 0), 0) << text;
+    EXPECT_THAT(ran.output, HasSubstr("migrated per second"));
+    EXPECT_GT(verdict["counters"].value("thp_migrations", 0), 0) << ran.text;
   }
 }
 

@@ -102,26 +102,20 @@ WorkloadInfo PinLayouts::info() {
   info.needs.free_mib_per_node = 64;
   info.needs.files = {"/proc/self/pagemap", "/proc/kpageflags", "/proc/zoneinfo"};
   info.needs.thp = true;
-  const auto choice = [&info](const char* name, std::vector<std::string> choices,
-                              const char* help) {
-    ParamSpec param;
-    param.name = name;
-    param.type = ParamSpec::Type::kChoice;
-    param.default_value = choices.front();
-    param.choices = std::move(choices);
-    param.help = help;
-    info.params.push_back(std::move(param));
-  };
   std::vector<std::string> layouts{"all"};
   for (const LayoutKind kind : kAllLayouts) {
     layouts.emplace_back(to_string(kind));
   }
-  choice("layout", std::move(layouts), "how PTEs and pages go together; all: one after another");
-  choice("consumer", {"io_uring", "gup_test"},
-         "who pins; gup_test before 6.2 cannot hold a pin: it warns in the kernel's log");
-  choice("place", {"movable", "cma"}, "the memory that no long-term pin may be in");
-  choice("provoke", {"none", "short-term", "not-movable", "refault-after-pin"},
-         "breaks the rules, to test the oracle");
+  info.params.push_back(choice_param("layout", std::move(layouts),
+                                     "how PTEs and pages go together; all: one after another"));
+  info.params.push_back(choice_param(
+      "consumer", {"io_uring", "gup_test"},
+      "who pins; gup_test before 6.2 cannot hold a pin: it warns in the kernel's log"));
+  info.params.push_back(
+      choice_param("place", {"movable", "cma"}, "the memory that no long-term pin may be in"));
+  info.params.push_back(choice_param("provoke",
+                                     {"none", "short-term", "not-movable", "refault-after-pin"},
+                                     "breaks the rules, to test the oracle"));
   return info;
 }
 

@@ -6,19 +6,13 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <filesystem>
-#include <fstream>
-#include <iterator>
-#include <nlohmann/json.hpp>
 
-#include "host/process/process.h"
+#include "workloads/vm_run.h"
 
 namespace mmquake {
 namespace {
 
 using testing::HasSubstr;
-
-constexpr const char* kProgram = MMQUAKE_BINARY_DIR "/mmquake";
 
 struct Provocation {
   std::string workload;
@@ -45,23 +39,13 @@ class PinOracles : public testing::TestWithParam<Provocation> {};
 
 TEST_P(PinOracles, SeeWhatIsWrongAndNothingElse) {
   const Provocation& expected = GetParam();
-  const std::filesystem::path out =
-      std::filesystem::path(MMQUAKE_BINARY_DIR) / "vmtest" / name_of(expected);
-  std::filesystem::remove_all(out);
-  Command command;
-  command.argv = {
-      kProgram,    "run", expected.workload, "--kernel", "clean", "--machine", "numa2-movable-2cpu",
-      "--seconds", "6",   "--seed",          "1",        "--out", out.string()};
-  for (const std::string& param : expected.params) {
-    command.argv.insert(command.argv.end(), {"--param", param});
-  }
-  auto done = run_command(command);
-  ASSERT_TRUE(done) << done.error().message;
-  std::ifstream file(out / "trial-001" / "verdict.json");
-  const std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
-  const nlohmann::json verdict = nlohmann::json::parse(text, nullptr, false);
-  ASSERT_FALSE(verdict.is_discarded()) << done->output_tail;
-  ASSERT_EQ(verdict["verdict"], expected.verdict) << done->output_tail;
+  std::vector<std::string> words = {expected.workload, "--machine", "numa2-movable-2cpu",
+                                    "--seconds", "6"};
+  for (const std::string& param : expected.params) words.insert(words.end(), {"--param", param});
+  const VmRun ran = run_in_vm(name_of(expected), words);
+  const nlohmann::json& verdict = ran.verdict;
+  ASSERT_FALSE(verdict.is_discarded()) << ran.output;
+  ASSERT_EQ(verdict["verdict"], expected.verdict) << ran.output;
   if (expected.verdict == "found") {
     ASSERT_FALSE(verdict["findings"].empty());
     EXPECT_EQ(verdict["findings"][0]["kind"], expected.kind);
@@ -69,7 +53,7 @@ TEST_P(PinOracles, SeeWhatIsWrongAndNothingElse) {
   } else if (expected.verdict == "broken") {
     EXPECT_THAT(verdict["reason"].get<std::string>(), HasSubstr(expected.text));
   } else {
-    EXPECT_GT(verdict["counters"].value(expected.text, 0), 0) << text;
+    EXPECT_GT(verdict["counters"].value(expected.text, 0), 0) << ran.text;
   }
 }
 

@@ -99,22 +99,14 @@ WorkloadInfo PinVsIsolation::info() {
   info.needs.cpus = 2;
   info.needs.free_mib_per_node = 64;
   info.needs.files = {"/proc/self/pagemap", "/proc/zoneinfo"};
-  const auto choice = [&info](const char* name, std::vector<std::string> choices,
-                              const char* help) {
-    ParamSpec param;
-    param.name = name;
-    param.type = ParamSpec::Type::kChoice;
-    param.default_value = choices.front();
-    param.choices = std::move(choices);
-    param.help = help;
-    info.params.push_back(std::move(param));
-  };
-  choice("layout", {"small", "alternate"},
-         "small pages, or two huge pages whose pages take turns (2 MiB)");
-  choice("isolator", {"pageout", "move-pages", "compaction", "none"},
-         "who takes pages off the LRU");
-  choice("provoke", {"none", "short-term", "memlock", "no-right", "held"},
-         "breaks the rules, to test the oracle");
+  info.params.push_back(
+      choice_param("layout", {"small", "alternate"},
+                   "small pages, or two huge pages whose pages take turns (2 MiB)"));
+  info.params.push_back(choice_param("isolator", {"pageout", "move-pages", "compaction", "none"},
+                                     "who takes pages off the LRU"));
+  info.params.push_back(choice_param("provoke",
+                                     {"none", "short-term", "memlock", "no-right", "held"},
+                                     "breaks the rules, to test the oracle"));
   info.params.push_back(
       {"pages", ParamSpec::Type::kInteger, "64", 1, 256, {}, "how many small pages a pin has"});
   return info;

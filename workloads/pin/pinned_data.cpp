@@ -91,21 +91,14 @@ WorkloadInfo PinnedData::info() {
   info.needs.cpus = 2;
   info.needs.free_mib_per_node = 32;
   info.needs.files = {"/proc/self/pagemap"};
-  const auto choice = [&info](const char* name, std::vector<std::string> choices,
-                              const char* help) {
-    ParamSpec param;
-    param.name = name;
-    param.type = ParamSpec::Type::kChoice;
-    param.default_value = choices.front();
-    param.choices = std::move(choices);
-    param.help = help;
-    info.params.push_back(std::move(param));
-  };
-  choice("backing", {"anon-4k", "anon-thp", "shmem-4k"}, "of the pinned region, 2 MiB");
+  info.params.push_back(
+      choice_param("backing", {"anon-4k", "anon-thp", "shmem-4k"}, "of the pinned region, 2 MiB"));
   std::vector<std::string> movers{"all"};
   movers.insert(movers.end(), kMovers.begin(), kMovers.end());
-  choice("mover", std::move(movers), "who tries to move the pages; all: by turns");
-  choice("provoke", {"none", "lost-write", "unpinned"}, "breaks the rules, to test the oracle");
+  info.params.push_back(
+      choice_param("mover", std::move(movers), "who tries to move the pages; all: by turns"));
+  info.params.push_back(choice_param("provoke", {"none", "lost-write", "unpinned"},
+                                     "breaks the rules, to test the oracle"));
   return info;
 }
 

@@ -5,17 +5,12 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <filesystem>
-#include <fstream>
-#include <iterator>
-#include <nlohmann/json.hpp>
 
-#include "host/process/process.h"
+#include "workloads/vm_run.h"
 
 namespace mmquake {
 namespace {
 
-constexpr const char* kProgram = MMQUAKE_BINARY_DIR "/mmquake";
 constexpr const char* kCameBack = "a page came back that was given back";
 constexpr const char* kLost = "a page lost its value around a THP split";
 
@@ -34,41 +29,20 @@ class ThpSplitOracle : public testing::TestWithParam<Provocation> {};
 
 TEST_P(ThpSplitOracle, FindsWhatWasProvokedAndNothingElse) {
   const Provocation& provocation = GetParam();
-  const std::filesystem::path out = std::filesystem::path(MMQUAKE_BINARY_DIR) / "vmtest" /
-                                    (provocation.scenario + "-" + provocation.provoke);
-  std::filesystem::remove_all(out);
-  Command command;
-  command.argv = {kProgram,
-                  "run",
-                  "thp-split",
-                  "--kernel",
-                  "clean",
-                  "--machine",
-                  "numa2-small",
-                  "--seconds",
-                  "4",
-                  "--seed",
-                  "1",
-                  "--param",
-                  "scenario=" + provocation.scenario,
-                  "--param",
-                  "provoke=" + provocation.provoke,
-                  "--out",
-                  out.string()};
-  auto done = run_command(command);
-  ASSERT_TRUE(done) << done.error().message;
-  EXPECT_EQ(done->exit_code, provocation.title.empty() ? 0 : 1) << done->output_tail;
-  std::ifstream file(out / "trial-001" / "verdict.json");
-  const std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
-  const nlohmann::json verdict = nlohmann::json::parse(text, nullptr, false);
-  ASSERT_FALSE(verdict.is_discarded()) << done->output_tail;
+  const VmRun ran =
+      run_in_vm(provocation.scenario + "-" + provocation.provoke,
+                {"thp-split", "--machine", "numa2-small", "--seconds", "4", "--param",
+                 "scenario=" + provocation.scenario, "--param", "provoke=" + provocation.provoke});
+  EXPECT_EQ(ran.exit_code, provocation.title.empty() ? 0 : 1) << ran.output;
+  const nlohmann::json& verdict = ran.verdict;
+  ASSERT_FALSE(verdict.is_discarded()) << ran.output;
   if (provocation.title.empty()) {
-    EXPECT_EQ(verdict["verdict"], "passed") << text;
-    EXPECT_GT(verdict["counters"].value("overlaps", 0), 0) << text;
+    EXPECT_EQ(verdict["verdict"], "passed") << ran.text;
+    EXPECT_GT(verdict["counters"].value("overlaps", 0), 0) << ran.text;
     return;
   }
-  EXPECT_EQ(verdict["verdict"], "found") << text;
-  ASSERT_EQ(verdict["findings"].size(), 1U) << text;
+  EXPECT_EQ(verdict["verdict"], "found") << ran.text;
+  ASSERT_EQ(verdict["findings"].size(), 1U) << ran.text;
   EXPECT_EQ(verdict["findings"][0]["kind"], "corruption");
   EXPECT_EQ(verdict["findings"][0]["title"], provocation.title);
 }

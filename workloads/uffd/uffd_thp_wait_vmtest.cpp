@@ -5,17 +5,11 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <filesystem>
-#include <fstream>
-#include <iterator>
-#include <nlohmann/json.hpp>
 
-#include "host/process/process.h"
+#include "workloads/vm_run.h"
 
 namespace mmquake {
 namespace {
-
-constexpr const char* kProgram = MMQUAKE_BINARY_DIR "/mmquake";
 
 struct Provocation {
   std::string variant;
@@ -31,24 +25,17 @@ class UffdThpWaitOracle : public testing::TestWithParam<Provocation> {};
 
 TEST_P(UffdThpWaitOracle, AProvokedWaitIsInnocent) {
   const Provocation& provocation = GetParam();
-  const std::filesystem::path out = std::filesystem::path(MMQUAKE_BINARY_DIR) / "vmtest" /
-                                    (provocation.variant + "-" + provocation.provoke);
-  std::filesystem::remove_all(out);
-  Command command;
-  command.argv = {kProgram, "run", "uffd-thp-wait", "--kernel", "clean", "--seconds", "30",
-                  "--seed", "1", "--param", "variant=" + provocation.variant, "--param",
-                  "provoke=" + provocation.provoke,
-                  // Queue after the WAKE, as in the case.
-                  "--widen", "handle_userfault:0-30000:p=0.7:comm=faulter", "--out", out.string()};
-  auto done = run_command(command);
-  ASSERT_TRUE(done) << done.error().message;
-  EXPECT_EQ(done->exit_code, 0) << done->output_tail;
-  std::ifstream file(out / "trial-001" / "verdict.json");
-  const std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
-  const nlohmann::json verdict = nlohmann::json::parse(text, nullptr, false);
-  ASSERT_FALSE(verdict.is_discarded()) << done->output_tail;
-  EXPECT_EQ(verdict["verdict"], "passed") << done->output_tail;
-  EXPECT_GT(verdict["counters"].value(provocation.counter, 0), 0) << text;
+  const VmRun ran =
+      run_in_vm(provocation.variant + "-" + provocation.provoke,
+                {"uffd-thp-wait", "--seconds", "30", "--param", "variant=" + provocation.variant,
+                 "--param", "provoke=" + provocation.provoke,
+                 // Queue after the WAKE, as in the case.
+                 "--widen", "handle_userfault:0-30000:p=0.7:comm=faulter"});
+  EXPECT_EQ(ran.exit_code, 0) << ran.output;
+  const nlohmann::json& verdict = ran.verdict;
+  ASSERT_FALSE(verdict.is_discarded()) << ran.output;
+  EXPECT_EQ(verdict["verdict"], "passed") << ran.output;
+  EXPECT_GT(verdict["counters"].value(provocation.counter, 0), 0) << ran.text;
 }
 
 INSTANTIATE_TEST_SUITE_P(All, UffdThpWaitOracle,
