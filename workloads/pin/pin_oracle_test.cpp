@@ -84,7 +84,7 @@ TEST(Placement, APageThatIsNotMappedHasNoPlace) {
 Refusal refusal(int error) {
   Refusal out;
   out.error = error;
-  out.available_kib = 1024 * 1024;
+  out.available_kib = 1024UL * 1024UL;
   out.wanted_kib = 256;
   return out;
 }
