@@ -19,7 +19,7 @@
 
 namespace mmquake {
 
-inline constexpr int kProtocolVersion = 1;
+inline constexpr int kProtocolVersion = 2;
 // A longer line is dropped (and counted) before it is complete: bounds the reader's memory.
 inline constexpr std::size_t kMaxFrameBytes = std::size_t{256} * 1024;
 // What a reader accepts inside of a payload; encode() clips texts so that a frame always fits.
@@ -51,7 +51,8 @@ struct RoleProgress {
 
 // Once a second of guest time.
 struct Heartbeat {
-  double time_s = 0;  // since the workload started
+  double time_s = 0;    // since the workload started
+  double uptime_s = 0;  // at the same moment: CLOCK_MONOTONIC, which printk's timestamps follow
   std::uint64_t round = 0;
   std::vector<RoleProgress> roles;
   Counters counters;

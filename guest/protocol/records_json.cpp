@@ -88,6 +88,7 @@ struct Writer {
   json operator()(const Heartbeat& r) const {
     return {{"type", "heartbeat"},
             {"time_s", finite(r.time_s)},
+            {"uptime_s", finite(r.uptime_s)},
             {"round", r.round},
             {"roles", list(r.roles,
                            [](const RoleProgress& role) {
@@ -285,6 +286,7 @@ void read(Fields& in, Hello& r) {
 
 void read(Fields& in, Heartbeat& r) {
   in.take("time_s", r.time_s);
+  in.take("uptime_s", r.uptime_s);
   in.take("round", r.round);
   in.take_list("roles", r.roles, [](Fields& role, RoleProgress& out) {
     role.take("name", out.name, kMaxNameBytes);

@@ -24,6 +24,7 @@ std::vector<Record> samples() {
   hello.calibration_ms = 17.5;
   Heartbeat beat;
   beat.time_s = 3;
+  beat.uptime_s = 5.5;
   beat.round = 41;
   beat.roles = {{"migrator", 7, "running"}, {"faulter", kBig, "parked"}};
   beat.counters = {{"migrated/anon-thp/move_pages", 12}};
@@ -207,7 +208,7 @@ TEST_P(RecordsRefused, NamesWhatIsWrong) {
   EXPECT_THAT(got.error().message, HasSubstr(GetParam().why));
 }
 
-#define HB(rest) R"({"type":"heartbeat","time_s":1,"round":1,)" rest "}"
+#define HB(rest) R"({"type":"heartbeat","time_s":1,"uptime_s":2,"round":1,)" rest "}"
 #define SUM(outcome)                                                                                     \
   R"({"type":"summary","reason":"","time_s":0,"rounds":0,"counters":{},"widener":[],"outcome":)" outcome \
   "}"
@@ -241,9 +242,9 @@ INSTANTIATE_TEST_SUITE_P(
 TEST(Records, OverlongTextsAndNamesAreRefused) {
   EXPECT_FALSE(
       from_json(R"({"type":"note","text":")" + std::string(kMaxTextBytes + 1, 'x') + "\"}"));
-  EXPECT_FALSE(from_json(R"({"type":"heartbeat","time_s":1,"round":1,"roles":[],"counters":{")" +
+  EXPECT_FALSE(from_json(R"({"type":"heartbeat","time_s":1,"uptime_s":2,"round":1,"roles":[],"counters":{")" +
                          std::string(kMaxNameBytes + 1, 'x') + "\":1}}"));
-  std::string many = R"({"type":"heartbeat","time_s":1,"round":1,"roles":[],"counters":{"a":1)";
+  std::string many = R"({"type":"heartbeat","time_s":1,"uptime_s":2,"round":1,"roles":[],"counters":{"a":1)";
   for (std::size_t i = 0; i < kMaxListEntries; ++i) {
     many += ",\"" + std::to_string(i) + "\":1";
   }

@@ -181,6 +181,7 @@ class Supervisor {
     next_beat_ns_ = now + kHeartbeatNs;
     Heartbeat beat;
     beat.time_s = time_s();
+    beat.uptime_s = static_cast<double>(now) / 1e9;
     beat.round = state_.round.load();
     const std::uint32_t count = state_.role_count.load(std::memory_order_acquire);
     const auto quiet_ns = static_cast<std::int64_t>(3.0 * kSecond * std::max(plan_.slowdown, 1.0));

@@ -97,7 +97,12 @@ Result<> Watch::take_record(Record record, Machine& machine) {
     records_bytes_ += json.size() + 1;
   }
   if (auto* hello = std::get_if<Hello>(&record)) return greet(*hello, machine);
-  if (auto* beat = std::get_if<Heartbeat>(&record)) beat_ = std::move(*beat);
+  if (auto* beat = std::get_if<Heartbeat>(&record)) {
+    if (!seen_.workload_uptime_s && beat->time_s > 0) {
+      seen_.workload_uptime_s = beat->uptime_s - beat->time_s;
+    }
+    beat_ = std::move(*beat);
+  }
   if (auto* finding = std::get_if<FindingRecord>(&record)) {
     if (seen_.findings.size() < kMaxFindings) seen_.findings.push_back(std::move(*finding));
   }

@@ -24,6 +24,11 @@ bool is_diagnosis(const KernelReport& report) {
   return report.kind == "nmi";
 }
 
+double seconds_into_workload(const KernelReport& report, const Observation& seen) {
+  if (!report.uptime_s || !seen.workload_uptime_s) return 0;
+  return std::max(0.0, *report.uptime_s - *seen.workload_uptime_s);
+}
+
 // Oracle findings first (they know more), then the console; one finding a title.
 std::vector<Finding> collect(const Observation& seen) {
   std::vector<Finding> out;
@@ -36,7 +41,12 @@ std::vector<Finding> collect(const Observation& seen) {
   for (const KernelReport& report : seen.reports) {
     if (is_diagnosis(report) || out.size() >= kMaxFindings) continue;
     if (!titles.insert(report.title).second) continue;
-    out.push_back({report.kind, report.title, "console", 0, 0, {{"log", report.log}}});
+    out.push_back({report.kind,
+                   report.title,
+                   "console",
+                   seconds_into_workload(report, seen),
+                   0,
+                   {{"log", report.log}}});
   }
   return out;
 }
@@ -87,8 +97,9 @@ std::optional<Verdict> judge_boot(const Observation& seen, const std::vector<Fin
 Verdict judge_silence(const Observation& seen) {
   for (const KernelReport& report : seen.reports) {
     if (!is_diagnosis(report) || busy_cpu(report.log).empty()) continue;
-    Finding hang{
-        "hang", "guest stopped answering: " + report.title, "console", 0, 0, {{"log", report.log}}};
+    Finding hang{"hang",    "guest stopped answering: " + report.title,
+                 "console", seconds_into_workload(report, seen),
+                 0,         {{"log", report.log}}};
     return {Outcome::kFound, "", {std::move(hang)}};
   }
   return broken_because(with_tail(

@@ -48,6 +48,8 @@ struct Observation {
   std::vector<KernelReport> reports;
   // Console offset at which the plan was sent: reports before it are not the workload's.
   std::uint64_t workload_console_offset = 0;
+  // When the workload started, on the clock of printk; known from the first heartbeat on.
+  std::optional<double> workload_uptime_s;
   RecordReader::Stats channel;
   std::string console_tail;
 };

@@ -26,7 +26,7 @@ Observation good() {
 }
 
 KernelReport report(std::string kind, std::string title, std::uint64_t offset = 2000) {
-  return {std::move(kind), std::move(title), "log", offset};
+  return {std::move(kind), std::move(title), "log", offset, std::nullopt};
 }
 
 FindingRecord hang() {
@@ -62,6 +62,18 @@ TEST(Judge, KernelReportIsFoundEvenIfTheGuestSaysPassed) {
   const Verdict verdict = judge(seen);
   ASSERT_EQ(verdict.outcome, Outcome::kFound);
   EXPECT_EQ(verdict.findings[0].source, "console");
+}
+
+TEST(Judge, KernelReportHasItsOwnTime) {
+  Observation seen = good();
+  KernelReport warned = report("warning", "WARNING in f");
+  warned.uptime_s = 7.5;
+  seen.reports = {warned, report("warning", "WARNING in g")};
+  EXPECT_EQ(judge(seen).findings.at(0).seconds, 0) << "nobody knows when the workload started";
+  seen.workload_uptime_s = 3.25;
+  const Verdict verdict = judge(seen);
+  EXPECT_EQ(verdict.findings.at(0).seconds, 4.25);
+  EXPECT_EQ(verdict.findings.at(1).seconds, 0) << "it has no timestamp";
 }
 
 TEST(Judge, KernelReportAndCrashWithoutSummaryIsFound) {

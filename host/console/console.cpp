@@ -115,7 +115,9 @@ std::string ConsoleParser::tail() const {
 
 void ConsoleParser::take_line(std::string_view line) {
   while (!line.empty() && line.back() == '\r') line.remove_suffix(1);
-  const auto [text, caller] = parse_printk_line(line);
+  const PrintkLine printed = parse_printk_line(line);
+  const std::string_view text = printed.text;
+  const std::string_view caller = printed.caller;
   if (text.starts_with(kPanicLine) || text.starts_with(kEndOfPanic)) panicked_ = true;
   const Shape shape = shape_of(text);
   if (Open* open = open_of(caller)) {
@@ -131,7 +133,7 @@ void ConsoleParser::take_line(std::string_view line) {
     open_.erase(open_.begin() + (open - open_.data()));
   }
   if (shape == Shape::kNone || join_other(shape, line, text, caller)) return;
-  start(shape, line, text, caller);
+  start(shape, line, printed);
 }
 
 ConsoleParser::Open* ConsoleParser::open_of(std::string_view caller) {
@@ -143,16 +145,16 @@ ConsoleParser::Open* ConsoleParser::open_of(std::string_view caller) {
   return nullptr;
 }
 
-void ConsoleParser::start(Shape shape, std::string_view line, std::string_view text,
-                          std::string_view caller) {
+void ConsoleParser::start(Shape shape, std::string_view line, const PrintkLine& printed) {
   if (open_.size() >= kMaxOpen) {
     close(open_.front());
     open_.erase(open_.begin());
   }
   Open& open = open_.emplace_back();
   open.report.offset = line_offset_;
-  open.callers.emplace_back(caller);
-  extend(open, shape, line, text);
+  open.report.uptime_s = printed.seconds;
+  open.callers.emplace_back(printed.caller);
+  extend(open, shape, line, printed.text);
 }
 
 // Whether a line belongs to an open report of its caller, even if it could start one.

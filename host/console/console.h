@@ -5,10 +5,12 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "host/console/printk_line.h"
 #include "host/console/report_shapes.h"
 
 namespace mmquake {
@@ -18,9 +20,10 @@ struct KernelReport {
   // atomic-sleep, lockdep, kasan, kfence, kmsan, kcsan, ubsan; and two that accuse no code:
   // oom (the whole guest ran out of memory) and nmi (CPUs shown on demand).
   std::string kind;
-  std::string title;         // stable: no address, offset, pid or CPU number
-  std::string log;           // the report's lines, raw, at most 16 KiB
-  std::uint64_t offset = 0;  // byte offset of its first line in the console
+  std::string title;               // stable: no address, offset, pid or CPU number
+  std::string log;                 // the report's lines, raw, at most 16 KiB
+  std::uint64_t offset = 0;        // byte offset of its first line in the console
+  std::optional<double> uptime_s;  // that line's timestamp
 };
 
 // Fed with whatever the console printed, in any pieces. Holds at most one line (4 KiB; the rest
@@ -59,8 +62,7 @@ class ConsoleParser {
   void keep_tail(std::string_view bytes);
   void take_line(std::string_view line);
   Open* open_of(std::string_view caller);
-  void start(ReportShape shape, std::string_view line, std::string_view text,
-             std::string_view caller);
+  void start(ReportShape shape, std::string_view line, const PrintkLine& printed);
   bool continues(const Open& open, ReportShape shape, std::string_view text) const;
   void extend(Open& open, ReportShape shape, std::string_view line, std::string_view text);
   void wait_for_more(Open& open, std::string_view line, std::string_view text);

@@ -251,6 +251,9 @@ TEST(PrintkLine, PrefixesAreStripped) {
   EXPECT_EQ(parse_printk_line("[   12.345678][   T12] x").caller, "T12");
   EXPECT_EQ(parse_printk_line("[   12.345678][    C1] x").caller, "C1");
   EXPECT_EQ(parse_printk_line("[   12.345678][Firmware Bug] x").caller, "");
+  EXPECT_EQ(parse_printk_line("<4>[   12.345678][   T12] x").seconds, 12.345678);
+  EXPECT_EQ(parse_printk_line("half a line[    1.500000] x").seconds, 1.5);
+  EXPECT_EQ(parse_printk_line("no time").seconds, std::nullopt);
 }
 
 TEST(PrintkLine, FunctionsAreFound) {

@@ -2,6 +2,8 @@
 #include "host/console/printk_line.h"
 
 #include <algorithm>
+#include <charconv>
+#include <system_error>
 
 namespace mmquake {
 namespace {
@@ -53,6 +55,15 @@ std::size_t timestamp_length(std::string_view text) {
   return at < text.size() && text[at] == ']' ? at + 1 : 0;
 }
 
+// The number in a timestamp whose form timestamp_length() has checked.
+std::optional<double> timestamp(std::string_view text) {
+  text.remove_prefix(text.find_first_not_of(" ["));
+  double seconds = 0;
+  const auto read = std::from_chars(text.data(), text.data() + text.size(), seconds);
+  if (read.ec != std::errc()) return std::nullopt;
+  return seconds;
+}
+
 // "T123" or "C1" of "[  T123]" at the start of `text`, which is moved behind it.
 std::string_view take_caller(std::string_view& text) {
   if (text.empty() || text[0] != '[') return {};
@@ -87,8 +98,9 @@ PrintkLine parse_printk_line(std::string_view line) {
     length = timestamp_length(text.substr(at));
     if (length > 0) text.remove_prefix(at);
   }
-  text.remove_prefix(length);
   PrintkLine parsed;
+  if (length > 0) parsed.seconds = timestamp(text.substr(0, length));
+  text.remove_prefix(length);
   parsed.caller = take_caller(text);
   if ((length > 0 || !parsed.caller.empty()) && text.starts_with(' ')) text.remove_prefix(1);
   parsed.text = text;

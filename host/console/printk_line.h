@@ -12,8 +12,9 @@
 namespace mmquake {
 
 struct PrintkLine {
-  std::string_view text;    // without the prefix and without a trailing CR
-  std::string_view caller;  // "T123" or "C1" (CONFIG_PRINTK_CALLER), else empty
+  std::string_view text;          // without the prefix and without a trailing CR
+  std::string_view caller;        // "T123" or "C1" (CONFIG_PRINTK_CALLER), else empty
+  std::optional<double> seconds;  // its timestamp
 };
 
 // "<4>[   12.345678][  T123] text". What a program printed before it on the same line, without
