@@ -58,6 +58,8 @@ TEST_P(PinOracles, SeeWhatIsWrongAndNothingElse) {
 }
 
 constexpr const char* kMisplaced = "long-term pinned pages in ZONE_MOVABLE";
+constexpr const char* kNeverEnds =
+    "memory hot-remove never ends: long-term pinned pages in ZONE_MOVABLE";
 constexpr const char* kNoMemory = "long-term pin failed with ENOMEM";
 
 INSTANTIATE_TEST_SUITE_P(
@@ -71,6 +73,22 @@ INSTANTIATE_TEST_SUITE_P(
                     "pages/mapped-but-not-pinned",
                     ""},
         Provocation{"pin-layouts", {"consumer=gup_test"}, "passed", "migrations", ""},
+        Provocation{"pin-layouts", {"oracle=hot-remove"}, "passed", "removals/ended", ""},
+        Provocation{"pin-layouts",
+                    {"oracle=hot-remove", "provoke=short-term"},
+                    "found",
+                    kNeverEnds,
+                    "hang"},
+        Provocation{"pin-layouts",
+                    {"oracle=hot-remove", "provoke=refault-after-pin"},
+                    "passed",
+                    "removals/ended",
+                    ""},
+        Provocation{"pin-layouts",
+                    {"oracle=hot-remove", "provoke=held-by-other", "layout=contiguous"},
+                    "broken",
+                    "no pin could be judged",
+                    ""},
         Provocation{
             "pin-vs-isolation", {"provoke=short-term"}, "found", kMisplaced, "misplacement"},
         Provocation{"pin-vs-isolation", {"provoke=memlock"}, "found", kNoMemory, "kernel-bug"},
