@@ -19,6 +19,7 @@ using std::chrono::nanoseconds;
 // it ends when the pin does.
 constexpr std::chrono::seconds kLimit{2};
 constexpr int kTimesSlowest = 8;
+constexpr int kTimesLimit = 2;  // at most
 constexpr std::chrono::milliseconds kTick{100};
 constexpr std::chrono::seconds kInterruptLimit{5};
 
@@ -38,8 +39,8 @@ RemovalVerdict judge_removal(const RemovalFacts& facts) {
 
 // One removal, and what is to be told about it.
 struct HotRemoveOracle::Removal {
-  Removal(const Pinned& what, std::uint64_t where, Placement placement)
-      : pinned(what), block(where), seen(std::move(placement)) {}
+  Removal(const Pinned& what, std::uint64_t where, const Placement& placement)
+      : pinned(what), block(where), seen(placement) {}
 
   const Pinned& pinned;
   std::uint64_t block;
@@ -80,7 +81,7 @@ Result<> HotRemoveOracle::set_up(Environment& env, Forbidden& forbidden) {
     forbidden.ranges.push_back(pfns);
     forbidden.lists += fmt::format("memory{} [{:#x}, {:#x})\n", block, pfns.begin, pfns.end);
   }
-  limit_ = std::max(limit_, kTimesSlowest * slowest_);
+  limit_ = std::clamp<nanoseconds>(kTimesSlowest * slowest_, limit_, kTimesLimit * limit_);
   env.note(fmt::format("{} of {} memory blocks in {} can be taken offline, in {:.2f} s at most",
                        removable_.size(), tried, forbidden.name, seconds_of(slowest_)));
   return {};
@@ -112,10 +113,12 @@ std::set<std::uint64_t> HotRemoveOracle::blocks_of(const std::vector<PageEntry>&
   return blocks;
 }
 
+// To its end, even when the trial's time is over meanwhile: half a removal says nothing, and a few
+// seconds are far from what the runner takes for disobedience.
 std::optional<int> HotRemoveOracle::wait(HotRemoval& removal, RoleContext& context) const {
   const Clock::time_point end = Clock::now() + limit_;
   std::optional<int> answer;
-  while (!answer && Clock::now() < end && !context.stopping()) {
+  while (!answer && Clock::now() < end) {
     answer = removal.wait(kTick);
     context.step();
   }
@@ -215,7 +218,7 @@ Result<HotRemoveOracle::Outcome> HotRemoveOracle::probe(const Pinned& pinned,
     } else if (*verdict == RemovalVerdict::kRefused) {
       refused_.add();
     } else if (*verdict == RemovalVerdict::kHeldByOther) {
-      held_by_other_.add(context.stopping() ? 0 : 1);
+      held_by_other_.add();
     } else {
       out.finding = describe(removal);
     }

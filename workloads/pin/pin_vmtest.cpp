@@ -20,6 +20,7 @@ struct Provocation {
   std::string verdict;
   std::string text;  // found: the title; broken: part of the reason; passed: a counter above 0
   std::string kind;  // of the finding
+  std::string machine = "numa2-movable-2cpu";
 };
 
 std::string name_of(const Provocation& provocation) {
@@ -39,8 +40,8 @@ class PinOracles : public testing::TestWithParam<Provocation> {};
 
 TEST_P(PinOracles, SeeWhatIsWrongAndNothingElse) {
   const Provocation& expected = GetParam();
-  std::vector<std::string> words = {expected.workload, "--machine", "numa2-movable-2cpu",
-                                    "--seconds", "6"};
+  std::vector<std::string> words = {expected.workload, "--machine", expected.machine, "--seconds",
+                                    "6"};
   for (const std::string& param : expected.params) words.insert(words.end(), {"--param", param});
   const VmRun ran = run_in_vm(name_of(expected), words);
   const nlohmann::json& verdict = ran.verdict;
@@ -100,7 +101,30 @@ INSTANTIATE_TEST_SUITE_P(
                     ""},
         Provocation{"pin-vs-isolation", {"isolator=move-pages"}, "passed", "overlaps", ""},
         Provocation{"pin-vs-isolation", {"isolator=compaction"}, "passed", "overlaps", ""},
+        Provocation{"pin-layouts", {"consumer=rxe"}, "passed", "migrations", ""},
         Provocation{"pinned-data", {}, "passed", "overlaps", ""},
+        Provocation{"pinned-data",
+                    {"consumer=rxe", "backing=anon-thp"},
+                    "passed",
+                    "pins/of-a-huge-page",
+                    ""},
+        // Not in ZONE_MOVABLE: 6.1 warns when hugetlb is pinned for long there.
+        Provocation{"pinned-data",
+                    {"consumer=rxe", "backing=hugetlb-2m"},
+                    "passed",
+                    "pins/of-a-huge-page",
+                    "",
+                    "numa2-small"},
+        Provocation{"pinned-data",
+                    {"consumer=rxe", "provoke=lost-write"},
+                    "found",
+                    "a device reads old data from pinned memory",
+                    "corruption"},
+        Provocation{"pinned-data",
+                    {"consumer=rxe", "provoke=unpinned"},
+                    "found",
+                    "a pinned page moved",
+                    "misplacement"},
         Provocation{"pinned-data",
                     {"provoke=lost-write"},
                     "found",
