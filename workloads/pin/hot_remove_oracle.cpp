@@ -169,6 +169,17 @@ Result<RemovalVerdict> HotRemoveOracle::remove(Removal& removal, RoleContext& co
   return judge_removal(facts);
 }
 
+std::string HotRemoveOracle::unjudged() const {
+  std::string text;
+  if (refused_.value() > 0) {
+    text += fmt::format(", {} removals refused by the kernel", refused_.value());
+  }
+  if (held_by_other_.value() > 0) {
+    text += fmt::format(", {} removals held up by another one", held_by_other_.value());
+  }
+  return text;
+}
+
 FindingRecord HotRemoveOracle::describe(const Removal& removal) const {
   const Placement& seen = removal.seen;
   const PfnRange pfns = blocks_->pfns(removal.block);

@@ -57,6 +57,8 @@ class HotRemoveOracle {
   // Takes the blocks offline, one after another, and online again. Ends with the first finding.
   Result<Outcome> probe(const Pinned& pinned, const std::set<std::uint64_t>& blocks,
                         RoleContext& context);
+  // Why removals were not judged, as the end of a sentence.
+  std::string unjudged() const;
 
  private:
   struct Removal;

@@ -417,9 +417,9 @@ Result<> PinLayouts::verify_work() {
     if (tally.judged.value() == 0) {
       return broken(fmt::format(
           "layout {}: no pin could be judged: built {} times, {} pins refused, {} pins with no "
-          "page in {} before",
+          "page in {} before{}",
           to_string(kind), tally.built.value(), refused_.value(), unjudged_.value(),
-          forbidden_.name));
+          forbidden_.name, hot_remove_ ? hot_remove_->unjudged() : ""));
     }
   }
   return {};

@@ -21,6 +21,7 @@ struct Provocation {
   std::string text;  // found: the title; broken: part of the reason; passed: a counter above 0
   std::string kind;  // of the finding
   std::string machine = "numa2-movable-2cpu";
+  int seconds = 6;
 };
 
 std::string name_of(const Provocation& provocation) {
@@ -41,7 +42,7 @@ class PinOracles : public testing::TestWithParam<Provocation> {};
 TEST_P(PinOracles, SeeWhatIsWrongAndNothingElse) {
   const Provocation& expected = GetParam();
   std::vector<std::string> words = {expected.workload, "--machine", expected.machine, "--seconds",
-                                    "6"};
+                                    std::to_string(expected.seconds)};
   for (const std::string& param : expected.params) words.insert(words.end(), {"--param", param});
   const VmRun ran = run_in_vm(name_of(expected), words);
   const nlohmann::json& verdict = ran.verdict;
@@ -59,6 +60,7 @@ TEST_P(PinOracles, SeeWhatIsWrongAndNothingElse) {
 }
 
 constexpr const char* kMisplaced = "long-term pinned pages in ZONE_MOVABLE";
+constexpr int kSecondsOfRemovals = 15;  // all layouts, each with a removal
 constexpr const char* kNeverEnds =
     "memory hot-remove never ends: long-term pinned pages in ZONE_MOVABLE";
 constexpr const char* kNoMemory = "long-term pin failed with ENOMEM";
@@ -74,7 +76,13 @@ INSTANTIATE_TEST_SUITE_P(
                     "pages/mapped-but-not-pinned",
                     ""},
         Provocation{"pin-layouts", {"consumer=gup_test"}, "passed", "migrations", ""},
-        Provocation{"pin-layouts", {"oracle=hot-remove"}, "passed", "removals/ended", ""},
+        Provocation{"pin-layouts",
+                    {"oracle=hot-remove"},
+                    "passed",
+                    "removals/ended",
+                    "",
+                    "numa2-movable-2cpu",
+                    kSecondsOfRemovals},
         Provocation{"pin-layouts",
                     {"oracle=hot-remove", "provoke=short-term"},
                     "found",
@@ -84,12 +92,16 @@ INSTANTIATE_TEST_SUITE_P(
                     {"oracle=hot-remove", "provoke=refault-after-pin"},
                     "passed",
                     "removals/ended",
-                    ""},
+                    "",
+                    "numa2-movable-2cpu",
+                    kSecondsOfRemovals},
         Provocation{"pin-layouts",
                     {"oracle=hot-remove", "provoke=held-by-other", "layout=contiguous"},
                     "broken",
-                    "no pin could be judged",
-                    ""},
+                    "held up by another one",
+                    "",
+                    "numa2-movable-2cpu",
+                    kSecondsOfRemovals},
         Provocation{
             "pin-vs-isolation", {"provoke=short-term"}, "found", kMisplaced, "misplacement"},
         Provocation{"pin-vs-isolation", {"provoke=memlock"}, "found", kNoMemory, "kernel-bug"},
