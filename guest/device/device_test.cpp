@@ -7,6 +7,8 @@
 
 #include "guest/device/dmirror.h"
 #include "guest/device/kvm_mirror.h"
+#include "guest/device/pinning_device.h"
+#include "guest/device/rxe_link.h"
 
 namespace mmquake {
 namespace {
@@ -69,6 +71,19 @@ TEST(KvmMirror, CopiesIfThisMachineHasKvm) {
   EXPECT_EQ(*word, 8U);
   EXPECT_FALSE((*device)->read(at, &seen, 3));
   EXPECT_FALSE((*device)->read(memory->address() + memory->size(), &seen, sizeof(seen)));
+}
+
+TEST(RxeLink, AMissingNetworkDeviceIsSkippedByName) {
+  const Result<> added = add_rxe_link({"rxe-none", "no-such-netdev"});
+  ASSERT_FALSE(added);
+  EXPECT_EQ(added.error().kind, ErrorKind::kSkipped);
+  EXPECT_THAT(added.error().message, HasSubstr("no-such-netdev"));
+}
+
+TEST(PinningDevice, AnUnknownOneIsAnError) {
+  const auto device = open_pinning_device("carrier-pigeon");
+  ASSERT_FALSE(device);
+  EXPECT_EQ(device.error().kind, ErrorKind::kBroken);
 }
 
 }  // namespace

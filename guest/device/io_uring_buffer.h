@@ -8,15 +8,14 @@
 
 #include <memory>
 
-#include "guest/device/device_mirror.h"
-#include "guest/device/pinner.h"
+#include "guest/device/pinning_device.h"
 #include "guest/memory/mapping.h"
 
 namespace mmquake {
 
 // Pins with FOLL_WRITE | FOLL_LONGTERM (io_uring/rsrc.c, io_pin_pages). read() and write() go by
 // WRITE_FIXED and READ_FIXED through a memfd, and need a pinned range that holds theirs.
-class IoUringBuffer final : public Pinner, public DeviceMirror {
+class IoUringBuffer final : public PinningDevice {
  public:
   // An error of kind kSkipped if this kernel has no io_uring.
   static Result<std::unique_ptr<IoUringBuffer>> open();

@@ -5,15 +5,14 @@
 
 #include <memory>
 
-#include "guest/device/device_mirror.h"
-#include "guest/device/pinner.h"
+#include "guest/device/pinning_device.h"
 #include "guest/memory/mapping.h"
 
 namespace mmquake {
 
 // Reads through the pages in the pipe and cannot write to them. The pipe is made as large as the
 // range; more than 1 MiB needs CAP_SYS_RESOURCE.
-class VmspliceHolder final : public Pinner, public DeviceMirror {
+class VmspliceHolder final : public PinningDevice {
  public:
   static Result<std::unique_ptr<VmspliceHolder>> open();
 

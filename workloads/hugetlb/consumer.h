@@ -59,7 +59,7 @@ class Consumer {
 
 // `book` outlives the consumer.
 std::unique_ptr<Consumer> make_cpu_consumer(Setting& setting, SharedMemory& book, int writers);
-enum class MirrorKind { kDmirror, kKvm };
+enum class MirrorKind { kDmirror, kKvm, kRxe };
 std::unique_ptr<Consumer> make_device_consumer(Setting& setting, MirrorKind kind,
                                                bool unshare_first);
 

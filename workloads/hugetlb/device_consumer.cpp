@@ -15,6 +15,9 @@
 //   migrate   all pages move                        the others move through the sharer: nobody
 //                                                   looks at the device's mapping any more
 //   judge     read and write by the device          the same
+//
+// RDMA without on-demand paging pins what it mirrors, so it gets the upper half of the pages. They
+// must stay where they are, whoever tries to move them; the lower half moves.
 #include <algorithm>
 #include <array>
 #include <map>
@@ -22,6 +25,7 @@
 
 #include "guest/device/dmirror.h"
 #include "guest/device/kvm_mirror.h"
+#include "guest/device/pinning_device.h"
 #include "guest/memory/numa.h"
 #include "workloads/hugetlb/consumer.h"
 #include "workloads/hugetlb/shared_pmd_area.h"
@@ -74,7 +78,11 @@ class DeviceConsumer final : public Consumer {
   Result<> play(RoleContext& context);
   Result<> play_plain(RoleContext& context, const Sharer& sharer);
   Result<> play_unshare_first(RoleContext& context, const Sharer& sharer);
+  Result<> open_device();
   Result<> begin();
+  // The device pins its pages, or lets go of them; nothing for a device that does not pin.
+  Result<> hold();
+  Result<> let_go();
   // Both processes have all pages, through one page of PMDs.
   Result<bool> touch_all(const Sharer& sharer);
   Result<> mirror(RoleContext& context, std::size_t first_page);
@@ -88,6 +96,8 @@ class DeviceConsumer final : public Consumer {
     // Not on the first small page: see dmirror.h.
     return area_.page(page) + (1 + page % 8) * kSmallPage;
   }
+  // The first page that the device has.
+  std::size_t first_held() const { return holder_ != nullptr ? setting_.pages / 2 : 0; }
   CellPlace place(std::size_t page) const { return {0, 0, page}; }
   int node_of_round(RoleContext& context, int move) const {
     const auto nth = static_cast<std::size_t>(move) + context.round();
@@ -99,14 +109,17 @@ class DeviceConsumer final : public Consumer {
   bool unshare_first_;
   SharedPmdArea area_;
   std::unique_ptr<DeviceMirror> device_;
+  PinningDevice* holder_ = nullptr;  // the device, if it pins
+  bool holds_ = false;
   std::vector<std::uint64_t> generation_;
   pid_t sharer_ = 0;  // of this round
-  Counter reads_, writes_;
+  Counter reads_, writes_, pinned_stayed_;
 };
 
 Result<> DeviceConsumer::set_up(Environment& env) {
   reads_ = env.counter("device-reads");
   writes_ = env.counter("device-writes");
+  pinned_stayed_ = env.counter("moves/refused-as-pinned");
   generation_.assign(setting_.pages, 0);
   Result<SharedPmdArea> area = SharedPmdArea::create();
   if (!area) {
@@ -116,23 +129,37 @@ Result<> DeviceConsumer::set_up(Environment& env) {
   if (Result<> mapped = area_.renew(); !mapped) {
     return mapped;
   }
+  if (Result<> opened = open_device(); !opened) {
+    return opened;
+  }
+  const bool stale = setting_.provoked("stale-device-read");
+  const bool lost = setting_.provoked("lost-device-write");
+  if (stale || lost) {
+    device_ = std::make_unique<FaultyMirror>(std::move(device_), stale, lost);
+  }
+  return {};
+}
+
+Result<> DeviceConsumer::open_device() {
   if (kind_ == MirrorKind::kDmirror) {
     auto device = Dmirror::open();
     if (!device) {
       return tl::make_unexpected(device.error());
     }
     device_ = std::move(*device);
-  } else {
+  } else if (kind_ == MirrorKind::kKvm) {
     auto device = KvmMirror::create(area_.address(), SharedPmdArea::kBytes);
     if (!device) {
       return tl::make_unexpected(device.error());
     }
     device_ = std::move(*device);
-  }
-  const bool stale = setting_.provoked("stale-device-read");
-  const bool lost = setting_.provoked("lost-device-write");
-  if (stale || lost) {
-    device_ = std::make_unique<FaultyMirror>(std::move(device_), stale, lost);
+  } else {
+    auto device = open_pinning_device("rxe");
+    if (!device) {
+      return tl::make_unexpected(device.error());
+    }
+    holder_ = device->get();
+    device_ = std::move(*device);
   }
   return {};
 }
@@ -166,6 +193,9 @@ Result<> DeviceConsumer::play(RoleContext& context) {
 
 // Everything anew, so that the kernel's order of the mappings is known.
 Result<> DeviceConsumer::begin() {
+  if (Result<> free = let_go(); !free) {
+    return free;
+  }
   if (Result<> mapped = area_.renew(); !mapped) {
     return mapped;
   }
@@ -174,6 +204,24 @@ Result<> DeviceConsumer::begin() {
                make_cell(place(page), ++generation_[page]));
   }
   return {};
+}
+
+// One range, with the gaps between its pages.
+Result<> DeviceConsumer::hold() {
+  if (holder_ == nullptr || holds_) {
+    return {};
+  }
+  const std::uintptr_t begin = area_.page(first_held());
+  const std::uintptr_t end = area_.page(setting_.pages - 1) + kHugePage;
+  if (const int error = holder_->pin(begin, end - begin); error != 0) {
+    return broken(std::string(holder_->name()) + ": register pages: " + errno_text(error));
+  }
+  holds_ = true;
+  return {};
+}
+
+Result<> DeviceConsumer::let_go() {
+  return std::exchange(holds_, false) ? holder_->unpin() : Result<>();
 }
 
 Result<bool> DeviceConsumer::touch_all(const Sharer& sharer) {
@@ -236,6 +284,9 @@ Result<> DeviceConsumer::play_unshare_first(RoleContext& context, const Sharer& 
 }
 
 Result<> DeviceConsumer::mirror(RoleContext& context, std::size_t first_page) {
+  if (Result<> held = hold(); !held) {
+    return held;
+  }
   for (std::size_t page = first_page; page < setting_.pages; ++page) {
     if (Result<> read = judge_device_read(page); !read) {
       return read;
@@ -259,7 +310,7 @@ Result<> DeviceConsumer::judge_all(RoleContext& context, const Sharer& sharer,
 // The next generation comes from the sharer or from the device. Either way all must agree.
 Result<> DeviceConsumer::judge_page(RoleContext& context, const Sharer& sharer, std::size_t page) {
   CellImage image = make_cell(place(page), ++generation_[page]);
-  const bool by_device = context.random().chance(0.5);
+  const bool by_device = page >= first_held() && context.random().chance(0.5);
   if (by_device) {
     writes_.add();
     if (Result<> written = device_->write(cell(page), image.data(), kCellBytes); !written) {
@@ -282,6 +333,9 @@ Result<> DeviceConsumer::judge_page(RoleContext& context, const Sharer& sharer, 
 }
 
 Result<> DeviceConsumer::judge_device_read(std::size_t page) {
+  if (page < first_held()) {
+    return {};
+  }
   CellImage image{};
   reads_.add();
   if (Result<> read = device_->read(cell(page), image.data(), kCellBytes); !read) {
@@ -308,13 +362,28 @@ std::size_t DeviceConsumer::move(pid_t pid, std::vector<std::uintptr_t> pages, i
   for (std::size_t left = pages.size(); left > 1; --left) {
     std::swap(pages[left - 1], pages[context.random().below(left)]);
   }
+  // In a call of their own: of a batch in which one page stays no status is told.
+  const auto held = std::partition(pages.begin(), pages.end(), [this](std::uintptr_t page) {
+    return page < area_.page(first_held());
+  });
+  const std::vector<std::uintptr_t> pinned(holder_ != nullptr ? held : pages.end(), pages.end());
+  pages.erase(pages.end() - static_cast<std::ptrdiff_t>(pinned.size()), pages.end());
   // A touch would put the device's process on the page of PMDs again.
-  return setting_.move(pid, pages, node, Recount::kStatuses);
+  const std::size_t moved = setting_.move(pid, pages, node, Recount::kStatuses);
+  if (!pinned.empty()) {
+    const std::uint64_t before = setting_.refused.value();
+    setting_.move(pid, pinned, node, Recount::kStatuses);
+    pinned_stayed_.add(setting_.refused.value() - before);
+  }
+  return moved;
 }
 
 Result<> DeviceConsumer::verify_work() {
   if (reads_.value() == 0 || writes_.value() == 0) {
     return broken("the device did not both read and write");
+  }
+  if (holder_ != nullptr && pinned_stayed_.value() == 0) {
+    return broken("nobody tried to move a page that the device had registered");
   }
   return {};
 }

@@ -65,8 +65,9 @@ WorkloadInfo HugetlbSharedPmd::info() {
   info.needs.hugetlb_2m_per_node = kPagesPerNode;
   info.needs.files = {"/proc/self/pagemap", "/proc/kpagecount"};
   info.params = {
-      choice_param("consumer", {"cpu", "dmirror", "kvm"},
-                   "who uses the memory: processes, HMM's test device, or a VM in the guest"),
+      choice_param("consumer", {"cpu", "dmirror", "kvm", "rxe"},
+                   "who uses the memory: processes, HMM's test device, a VM in the guest, or RDMA "
+                   "by soft-RoCE, which pins half of it"),
       choice_param(
           "order", {"plain", "unshare-first"},
           "of a device's round: unshare-first moves one page of the shared PMD page before the "
@@ -135,7 +136,9 @@ Result<> HugetlbSharedPmd::set_up(Environment& env) {
   if (consumer_name_ == "cpu") {
     consumer_ = make_cpu_consumer(setting_, book_, static_cast<int>(env.param_int("writers")));
   } else {
-    const MirrorKind kind = consumer_name_ == "kvm" ? MirrorKind::kKvm : MirrorKind::kDmirror;
+    const MirrorKind kind = consumer_name_ == "kvm"   ? MirrorKind::kKvm
+                            : consumer_name_ == "rxe" ? MirrorKind::kRxe
+                                                      : MirrorKind::kDmirror;
     consumer_ = make_device_consumer(setting_, kind, unshare_first_);
   }
   return consumer_->set_up(env);

@@ -61,6 +61,12 @@ INSTANTIATE_TEST_SUITE_P(
                     Provocation{"dmirror", "plain", "lost-device-write", 1,
                                 "a device's write is lost after migration"},
                     Provocation{"kvm", "plain", "none", 0, kPassed},
+                    Provocation{"rxe", "plain", "none", 0, kPassed},
+                    Provocation{"rxe", "unshare-first", "none", 0, kPassed},
+                    Provocation{"rxe", "plain", "stale-device-read", 1,
+                                "a device reads the old page after migration"},
+                    Provocation{"rxe", "plain", "lost-device-write", 1,
+                                "a device's write is lost after migration"},
                     Provocation{"kvm", "plain", "lost-device-write", 1,
                                 "a device's write is lost after migration"}),
     [](const testing::TestParamInfo<Provocation>& test) {

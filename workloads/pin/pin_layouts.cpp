@@ -13,13 +13,18 @@
 //
 // The oracle counts a page only if it is pinned: a stamp that the process writes now must be seen
 // through the device's own reference. A layout of which nothing lay in forbidden memory before the
-// pin is not judged. What the parameter `provoke` does:
-//   short-term         vmsplice holds the pages, which may do so anywhere: the oracle must find
-//   them not-movable        the layout is pinned a second time, after the first pin moved it away:
-//   there
+// pin is not judged. With oracle=hot-remove the memory blocks in which the layout lay before the
+// pin are taken offline while it is pinned (workloads/pin/hot_remove_oracle.h), and that must end.
+//
+// What the parameter `provoke` does:
+//   short-term         vmsplice holds the pages, which may do so anywhere: it must be found
+//   not-movable        the layout is pinned a second time, after the first pin moved it away: there
 //                      is nothing to judge, so the trial must be broken
 //   refault-after-pin  the process gets new pages, in forbidden memory, after the pin: the device
 //                      holds the old ones, so nothing may be reported
+//   held-by-other      of oracle=hot-remove: vmsplice holds other pages, in the block that is taken
+//                      offline. That never ends, and is not the long-term pin's fault: the trial
+//                      must be broken, as there was nothing to judge
 #include <fmt/core.h>
 #include <sys/mman.h>
 
@@ -31,12 +36,12 @@
 #include <utility>
 
 #include "guest/device/gup_test.h"
-#include "guest/device/io_uring_buffer.h"
-#include "guest/device/vmsplice_holder.h"
+#include "guest/device/pinning_device.h"
 #include "guest/memory/kernel_counters.h"
 #include "guest/memory/numa.h"
 #include "guest/memory/page_layout.h"
 #include "guest/runner/workload.h"
+#include "workloads/pin/hot_remove_oracle.h"
 #include "workloads/pin/placement.h"
 
 namespace mmquake {
@@ -64,11 +69,15 @@ class PinLayouts final : public Workload {
     std::vector<PageEntry> before;
     std::string events;  // what the kernel counted while it was built
   };
-  Result<> open_holder();
+  Result<> open_holder(const std::string& consumer);
   void pin(RoleContext& context);
   Result<> play(LayoutKind kind, RoleContext& context);
   Result<BuiltLayout> build(LayoutKind kind);
   Result<> hold_and_look(BuiltLayout& built, RoleContext& context);
+  Result<> move_away(BuiltLayout& built);
+  void refault(const PageLayout& layout) const;
+  Result<> judge_placement_of(const BuiltLayout& built);
+  Result<> judge_hot_remove_of(const BuiltLayout& built, RoleContext& context);
   Result<> let_kernel_look(BuiltLayout& built);
   Result<std::vector<PageEntry>> page_map(const PageLayout& layout) const;
   FindingRecord describe_left(const BuiltLayout& built, const Placement& seen) const;
@@ -78,12 +87,10 @@ class PinLayouts final : public Workload {
   std::vector<LayoutKind> kinds_;
   std::uint64_t moved_before_ = 0;
   Forbidden forbidden_;
-  std::unique_ptr<IoUringBuffer> io_uring_;
-  std::unique_ptr<VmspliceHolder> vmsplice_;
-  std::unique_ptr<GupTest> gup_test_;
-  Pinner* pinner_ = nullptr;  // nullptr: this gup_test cannot hold a pin
-  DeviceMirror* mirror_ = nullptr;
-  std::optional<FindingRecord> finding_;  // the role's, for check()
+  std::optional<HotRemoveOracle> hot_remove_;
+  std::unique_ptr<PinningDevice> holder_;  // or
+  std::unique_ptr<GupTest> gup_test_;      // which cannot hold a pin before 6.2
+  std::optional<FindingRecord> finding_;   // the role's, for check()
   std::optional<Error> error_;
   Counter pages_before_, pages_left_, other_pages_, unjudged_, refused_, migrations_;
   struct Tally {
@@ -96,9 +103,13 @@ WorkloadInfo PinLayouts::info() {
   WorkloadInfo info;
   info.name = "pin-layouts";
   info.summary = "long-term pins of memory whose PTEs map huge pages out of order";
-  info.exercises = {"FOLL_LONGTERM",          "check_and_migrate_movable_pages",
-                    "io_uring fixed buffers", "mremap",
-                    "MADV_DONTNEED",          "fork"};
+  info.exercises = {"FOLL_LONGTERM",
+                    "check_and_migrate_movable_pages",
+                    "io_uring fixed buffers",
+                    "ibv_reg_mr",
+                    "mremap",
+                    "MADV_DONTNEED",
+                    "fork"};
   info.needs.free_mib_per_node = 64;
   info.needs.files = {"/proc/self/pagemap", "/proc/kpageflags", "/proc/zoneinfo"};
   info.needs.thp = true;
@@ -108,27 +119,43 @@ WorkloadInfo PinLayouts::info() {
   }
   info.params.push_back(choice_param("layout", std::move(layouts),
                                      "how PTEs and pages go together; all: one after another"));
-  info.params.push_back(choice_param(
-      "consumer", {"io_uring", "gup_test"},
-      "who pins; gup_test before 6.2 cannot hold a pin: it warns in the kernel's log"));
+  info.params.push_back(choice_param("consumer", {"io_uring", "rxe", "gup_test"},
+                                     "who pins; rxe is RDMA by soft-RoCE; gup_test before 6.2 "
+                                     "cannot hold a pin: it warns in the kernel's log"));
   info.params.push_back(
       choice_param("place", {"movable", "cma"}, "the memory that no long-term pin may be in"));
-  info.params.push_back(choice_param("provoke",
-                                     {"none", "short-term", "not-movable", "refault-after-pin"},
-                                     "breaks the rules, to test the oracle"));
+  info.params.push_back(choice_param(
+      "oracle", {"placement", "hot-remove"},
+      "where the pages are, or whether their memory blocks can still be taken offline"));
+  info.params.push_back(choice_param(
+      "provoke", {"none", "short-term", "not-movable", "refault-after-pin", "held-by-other"},
+      "breaks the rules, to test the oracle"));
   return info;
 }
 
 Result<> PinLayouts::set_up(Environment& env) {
   provoke_ = env.param("provoke");
-  if (provoke_ != "none" && env.param("consumer") != "io_uring") {
-    return usage("parameter provoke needs consumer=io_uring");
+  const bool removes = env.param("oracle") == "hot-remove";
+  if (env.param("consumer") == "gup_test" && (removes || provoke_ != "none")) {
+    return usage("oracle=hot-remove and parameter provoke need a consumer that holds its pin");
+  }
+  if (removes && env.param("place") != "movable") {
+    return usage("oracle=hot-remove needs place=movable");
+  }
+  if (provoked("held-by-other") && !removes) {
+    return usage("provoke=held-by-other needs oracle=hot-remove");
   }
   Result<Forbidden> forbidden = read_forbidden(env.param("place"));
   if (!forbidden) {
     return tl::make_unexpected(forbidden.error());
   }
   forbidden_ = std::move(*forbidden);
+  if (removes) {
+    hot_remove_.emplace();
+    if (Result<> ready = hot_remove_->set_up(env, forbidden_); !ready) {
+      return ready;
+    }
+  }
   const std::optional<LayoutKind> one = layout_from(env.param("layout"));
   kinds_.assign(kAllLayouts.begin(), kAllLayouts.end());
   if (one) {
@@ -158,27 +185,16 @@ Result<> PinLayouts::set_up(Environment& env) {
     gup_test_ = std::move(*driver);
     return {};
   }
-  return open_holder();
+  return open_holder(env.param("consumer"));
 }
 
-Result<> PinLayouts::open_holder() {
-  if (provoked("short-term")) {
-    Result<std::unique_ptr<VmspliceHolder>> holder = VmspliceHolder::open();
-    if (!holder) {
-      return tl::make_unexpected(holder.error());
-    }
-    vmsplice_ = std::move(*holder);
-    pinner_ = vmsplice_.get();
-    mirror_ = vmsplice_.get();
-    return {};
+Result<> PinLayouts::open_holder(const std::string& consumer) {
+  Result<std::unique_ptr<PinningDevice>> holder =
+      open_pinning_device(provoked("short-term") ? "vmsplice" : consumer);
+  if (!holder) {
+    return tl::make_unexpected(holder.error());
   }
-  Result<std::unique_ptr<IoUringBuffer>> buffer = IoUringBuffer::open();
-  if (!buffer) {
-    return tl::make_unexpected(buffer.error());
-  }
-  io_uring_ = std::move(*buffer);
-  pinner_ = io_uring_.get();
-  mirror_ = io_uring_.get();
+  holder_ = std::move(*holder);
   return {};
 }
 
@@ -245,49 +261,104 @@ Result<> PinLayouts::play(LayoutKind kind, RoleContext& context) {
   if (!built) {
     return tl::make_unexpected(built.error());
   }
-  return pinner_ != nullptr ? hold_and_look(*built, context) : let_kernel_look(*built);
+  return holder_ ? hold_and_look(*built, context) : let_kernel_look(*built);
+}
+
+Result<> PinLayouts::move_away(BuiltLayout& built) {
+  if (holder_->pin(built.layout.address(), PageLayout::size()) != 0) {
+    return broken("the first of two pins failed");
+  }
+  if (Result<> done = holder_->unpin(); !done) {
+    return done;
+  }
+  Result<std::vector<PageEntry>> now = page_map(built.layout);
+  if (!now) {
+    return tl::make_unexpected(now.error());
+  }
+  built.before = std::move(*now);
+  return {};
+}
+
+// Not whole PMDs, so that what comes back are small pages of the zone that comes first.
+void PinLayouts::refault(const PageLayout& layout) const {
+  for (std::size_t page = 1; page < kPagesOfHugePage; ++page) {
+    std::byte* at = layout.data() + page * kSmallPage;
+    madvise(at, kSmallPage, MADV_DONTNEED);
+    *reinterpret_cast<volatile char*>(at) = 1;
+  }
 }
 
 Result<> PinLayouts::hold_and_look(BuiltLayout& built, RoleContext& context) {
-  const std::uintptr_t address = built.layout.address();
   if (provoked("not-movable")) {
-    if (pinner_->pin(address, PageLayout::size()) != 0) {
-      return broken("the first of two pins failed");
+    if (Result<> moved = move_away(built); !moved) {
+      return moved;
     }
-    if (Result<> done = pinner_->unpin(); !done) {
-      return done;
-    }
-    Result<std::vector<PageEntry>> now = page_map(built.layout);
-    if (!now) {
-      return tl::make_unexpected(now.error());
-    }
-    built.before = std::move(*now);
   }
-  if (pinner_->pin(address, PageLayout::size()) != 0) {
+  if (holder_->pin(built.layout.address(), PageLayout::size()) != 0) {
     refused_.add();
     return {};
   }
   context.step();
   if (provoked("refault-after-pin")) {
-    // Not whole PMDs, so that what comes back are small pages of the zone that comes first.
-    for (std::size_t page = 1; page < kPagesOfHugePage; ++page) {
-      std::byte* at = built.layout.data() + page * kSmallPage;
-      madvise(at, kSmallPage, MADV_DONTNEED);
-      *reinterpret_cast<volatile char*>(at) = 1;
-    }
+    refault(built.layout);
   }
-  Result<Placement> seen = look_while_pinned(address, built.before, *mirror_, forbidden_);
+  const std::size_t before = count_forbidden(built.before, forbidden_);
+  pages_before_.add(before);
+  if (before == 0) {
+    unjudged_.add();
+    return holder_->unpin();
+  }
+  return hot_remove_ ? judge_hot_remove_of(built, context) : judge_placement_of(built);
+}
+
+Result<> PinLayouts::judge_placement_of(const BuiltLayout& built) {
+  Result<Placement> seen =
+      look_while_pinned(built.layout.address(), built.before, *holder_, forbidden_);
   if (!seen) {
     return tl::make_unexpected(seen.error());
   }
-  pages_before_.add(seen->before);
   other_pages_.add(seen->other_page);
-  (seen->before > 0 ? tallies_[built.layout.kind()].judged : unjudged_).add();
-  if (seen->before > 0 && seen->left > 0) {
+  tallies_[built.layout.kind()].judged.add();
+  if (seen->left > 0) {
     pages_left_.add(seen->left);
     finding_ = describe_left(built, *seen);
   }
-  return pinner_->unpin();
+  return holder_->unpin();
+}
+
+Result<> PinLayouts::judge_hot_remove_of(const BuiltLayout& built, RoleContext& context) {
+  std::set<std::uint64_t> blocks = hot_remove_->blocks_of(built.before);
+  std::optional<BuiltLayout> others;
+  std::unique_ptr<PinningDevice> other;
+  if (provoked("held-by-other")) {
+    Result<BuiltLayout> more = build(LayoutKind::kContiguous);
+    if (!more) {
+      return tl::make_unexpected(more.error());
+    }
+    Result<std::unique_ptr<PinningDevice>> holder = open_pinning_device("vmsplice");
+    if (!holder) {
+      return tl::make_unexpected(holder.error());
+    }
+    if ((*holder)->pin(more->layout.address(), PageLayout::size()) != 0) {
+      return broken("vmsplice holds no pages");
+    }
+    blocks = hot_remove_->blocks_of(more->before);
+    others.emplace(std::move(*more));
+    other = std::move(*holder);
+  }
+  Result<HotRemoveOracle::Outcome> out =
+      hot_remove_->probe({built.layout.address(), built.before, *holder_}, blocks, context);
+  if (!out) {
+    return tl::make_unexpected(out.error());
+  }
+  tallies_[built.layout.kind()].judged.add(out->sound > 0 ? 1 : 0);
+  if (out->finding) {
+    finding_ = std::move(out->finding);
+    finding_->evidence["layout"] = to_string(built.layout.kind());
+    finding_->evidence["forbidden"] = forbidden_.lists;
+    finding_->evidence["while the layout was built"] = built.events;
+  }
+  return out->unpinned ? Result<>() : holder_->unpin();
 }
 
 // The driver looks itself, and says in the kernel's log what it found; the host reads that.
@@ -316,7 +387,7 @@ FindingRecord PinLayouts::describe_left(const BuiltLayout& built, const Placemen
   finding.evidence["pages"] = fmt::format(
       "{} of {} were in {} before the pin by {}, {} still are while it lasts; page {} "
       "of the range is the first",
-      seen.before, kPagesOfHugePage, forbidden_.name, pinner_->name(), seen.left, first);
+      seen.before, kPagesOfHugePage, forbidden_.name, holder_->name(), seen.left, first);
   finding.evidence["pagemap"] =
       fmt::format("page 0 before: {}\npage {} before: {}\npage {} while it is pinned: {}",
                   describe(built.before.front()), first, describe(built.before[first]), first,
@@ -346,9 +417,9 @@ Result<> PinLayouts::verify_work() {
     if (tally.judged.value() == 0) {
       return broken(fmt::format(
           "layout {}: no pin could be judged: built {} times, {} pins refused, {} pins with no "
-          "page in {} before",
+          "page in {} before{}",
           to_string(kind), tally.built.value(), refused_.value(), unjudged_.value(),
-          forbidden_.name));
+          forbidden_.name, hot_remove_ ? hot_remove_->unjudged() : ""));
     }
   }
   return {};

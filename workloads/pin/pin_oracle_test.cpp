@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <vector>
 
+#include "workloads/pin/hot_remove_oracle.h"
 #include "workloads/pin/pin_refusal.h"
 #include "workloads/pin/placement.h"
 
@@ -79,6 +80,26 @@ TEST(Placement, APageThatIsNotMappedHasNoPlace) {
       judge_placement({PageEntry{}}, {PageEntry{}}, {PageEntry{}}, {true}, movable());
   EXPECT_EQ(seen.before, 0U);
   EXPECT_EQ(seen.left, 0U);
+}
+
+TEST(Removal, ThatOurPinHeldUpIsTheKernelsFault) {
+  EXPECT_EQ(judge_removal({std::nullopt, 504, 0}), RemovalVerdict::kHeldByPin);
+}
+
+TEST(Removal, ThatEndsWhileThePinLastsIsSound) {
+  EXPECT_EQ(judge_removal({0, 0, std::nullopt}), RemovalVerdict::kSound);
+}
+
+TEST(Removal, ThatIsRefusedAccusesNobody) {
+  EXPECT_EQ(judge_removal({EBUSY, 504, std::nullopt}), RemovalVerdict::kRefused);
+}
+
+TEST(Removal, ThatAnotherOneHeldUpAccusesNobody) {
+  // It goes on without the pin, or is ended by a signal.
+  EXPECT_EQ(judge_removal({std::nullopt, 504, std::nullopt}), RemovalVerdict::kHeldByOther);
+  EXPECT_EQ(judge_removal({std::nullopt, 504, EINTR}), RemovalVerdict::kHeldByOther);
+  // The pin has no page there.
+  EXPECT_EQ(judge_removal({std::nullopt, 0, 0}), RemovalVerdict::kHeldByOther);
 }
 
 Refusal refusal(int error) {

@@ -20,6 +20,8 @@ struct Provocation {
   std::string verdict;
   std::string text;  // found: the title; broken: part of the reason; passed: a counter above 0
   std::string kind;  // of the finding
+  std::string machine = "numa2-movable-2cpu";
+  int seconds = 6;
 };
 
 std::string name_of(const Provocation& provocation) {
@@ -39,8 +41,8 @@ class PinOracles : public testing::TestWithParam<Provocation> {};
 
 TEST_P(PinOracles, SeeWhatIsWrongAndNothingElse) {
   const Provocation& expected = GetParam();
-  std::vector<std::string> words = {expected.workload, "--machine", "numa2-movable-2cpu",
-                                    "--seconds", "6"};
+  std::vector<std::string> words = {expected.workload, "--machine", expected.machine, "--seconds",
+                                    std::to_string(expected.seconds)};
   for (const std::string& param : expected.params) words.insert(words.end(), {"--param", param});
   const VmRun ran = run_in_vm(name_of(expected), words);
   const nlohmann::json& verdict = ran.verdict;
@@ -58,6 +60,9 @@ TEST_P(PinOracles, SeeWhatIsWrongAndNothingElse) {
 }
 
 constexpr const char* kMisplaced = "long-term pinned pages in ZONE_MOVABLE";
+constexpr int kSecondsOfRemovals = 15;  // all layouts, each with a removal
+constexpr const char* kNeverEnds =
+    "memory hot-remove never ends: long-term pinned pages in ZONE_MOVABLE";
 constexpr const char* kNoMemory = "long-term pin failed with ENOMEM";
 
 INSTANTIATE_TEST_SUITE_P(
@@ -71,6 +76,32 @@ INSTANTIATE_TEST_SUITE_P(
                     "pages/mapped-but-not-pinned",
                     ""},
         Provocation{"pin-layouts", {"consumer=gup_test"}, "passed", "migrations", ""},
+        Provocation{"pin-layouts",
+                    {"oracle=hot-remove"},
+                    "passed",
+                    "removals/ended",
+                    "",
+                    "numa2-movable-2cpu",
+                    kSecondsOfRemovals},
+        Provocation{"pin-layouts",
+                    {"oracle=hot-remove", "provoke=short-term"},
+                    "found",
+                    kNeverEnds,
+                    "hang"},
+        Provocation{"pin-layouts",
+                    {"oracle=hot-remove", "provoke=refault-after-pin"},
+                    "passed",
+                    "removals/ended",
+                    "",
+                    "numa2-movable-2cpu",
+                    kSecondsOfRemovals},
+        Provocation{"pin-layouts",
+                    {"oracle=hot-remove", "provoke=held-by-other", "layout=contiguous"},
+                    "broken",
+                    "held up by another one",
+                    "",
+                    "numa2-movable-2cpu",
+                    kSecondsOfRemovals},
         Provocation{
             "pin-vs-isolation", {"provoke=short-term"}, "found", kMisplaced, "misplacement"},
         Provocation{"pin-vs-isolation", {"provoke=memlock"}, "found", kNoMemory, "kernel-bug"},
@@ -82,7 +113,30 @@ INSTANTIATE_TEST_SUITE_P(
                     ""},
         Provocation{"pin-vs-isolation", {"isolator=move-pages"}, "passed", "overlaps", ""},
         Provocation{"pin-vs-isolation", {"isolator=compaction"}, "passed", "overlaps", ""},
+        Provocation{"pin-layouts", {"consumer=rxe"}, "passed", "migrations", ""},
         Provocation{"pinned-data", {}, "passed", "overlaps", ""},
+        Provocation{"pinned-data",
+                    {"consumer=rxe", "backing=anon-thp"},
+                    "passed",
+                    "pins/of-a-huge-page",
+                    ""},
+        // Not in ZONE_MOVABLE: 6.1 warns when hugetlb is pinned for long there.
+        Provocation{"pinned-data",
+                    {"consumer=rxe", "backing=hugetlb-2m"},
+                    "passed",
+                    "pins/of-a-huge-page",
+                    "",
+                    "numa2-small"},
+        Provocation{"pinned-data",
+                    {"consumer=rxe", "provoke=lost-write"},
+                    "found",
+                    "a device reads old data from pinned memory",
+                    "corruption"},
+        Provocation{"pinned-data",
+                    {"consumer=rxe", "provoke=unpinned"},
+                    "found",
+                    "a pinned page moved",
+                    "misplacement"},
         Provocation{"pinned-data",
                     {"provoke=lost-write"},
                     "found",

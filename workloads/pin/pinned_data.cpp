@@ -4,10 +4,10 @@
 // pinned no page of it may be exchanged for another one, whoever tries to move it, and nothing that
 // either side writes may be lost (Documentation/core-api/pin_user_pages.rst).
 //
-// One round: a region is pinned; then, some times, the device writes one page in sixteen
-// (READ_FIXED), the process the others, and both read all of them, while the mover tries everything
-// that moves pages on this region and on one that is not pinned. That one shows that the mover does
-// move.
+// One round: a region is pinned; then, some times, the device writes one page in sixteen, the
+// process the others, and both read all of them, while the mover tries everything that moves pages
+// on this region and on one that is not pinned. That one shows that the mover does move. The device
+// is io_uring (READ_FIXED and WRITE_FIXED) or RDMA (remote writes and reads).
 //
 // There is no bug to put back for this workload. What the parameter `provoke` does:
 //   lost-write  the device leaves out one page: it must be found
@@ -25,12 +25,13 @@
 #include <utility>
 #include <vector>
 
-#include "guest/device/io_uring_buffer.h"
+#include "guest/device/pinning_device.h"
 #include "guest/memory/mapping.h"
 #include "guest/memory/numa.h"
 #include "guest/memory/page_map.h"
 #include "guest/memory/ram_swap.h"
 #include "guest/memory/text_file.h"
+#include "guest/runner/requirements.h"
 #include "guest/runner/workload.h"
 
 namespace mmquake {
@@ -39,6 +40,8 @@ namespace {
 constexpr int kTurnsPerRound = 4;
 constexpr std::size_t kDeviceEvery = 16;  // each of its writes takes a trip through a worker
 constexpr std::size_t kFreeBytes = 64 * kSmallPage;  // of the region that is not pinned
+// One is in use, and each node has room for it.
+constexpr std::uint64_t kHugetlbPagesPerNode = 4;
 constexpr std::chrono::seconds kLimit{10};
 constexpr std::array<const char*, 5> kMovers{"move-pages", "mbind", "migrate-pages", "compaction",
                                              "pageout"};
@@ -66,10 +69,11 @@ class PinnedData final : public Workload {
   std::string provoke_;
   std::vector<std::size_t> movers_;  // indices of kMovers
   std::vector<int> nodes_;
+  HugetlbReservation pool_;
   Mapping region_;
   Mapping free_;
   RamSwap swap_;
-  std::unique_ptr<IoUringBuffer> device_;
+  std::unique_ptr<PinningDevice> device_;
   std::vector<std::byte> wanted_, seen_;
   std::vector<PageEntry> free_before_;
   std::uint64_t generation_ = 0;
@@ -77,7 +81,7 @@ class PinnedData final : public Workload {
   std::optional<Error> error_, mover_error_;
   std::atomic<bool> round_over_{false};
   std::atomic<std::uint64_t> begun_{0}, ended_{0};
-  Counter turns_, refused_, migrations_, overlaps_;
+  Counter turns_, refused_, huge_pins_, migrations_, overlaps_;
   std::array<Counter, kMovers.size()> calls_;
 };
 
@@ -85,14 +89,16 @@ WorkloadInfo PinnedData::info() {
   WorkloadInfo info;
   info.name = "pinned-data";
   info.summary = "a device and the process use pinned memory while everything tries to move it";
-  info.exercises = {"FOLL_LONGTERM", "io_uring fixed buffers", "move_pages",  "mbind",
-                    "migrate_pages", "compact_memory",         "MADV_PAGEOUT"};
+  info.exercises = {"FOLL_LONGTERM", "io_uring fixed buffers", "ibv_reg_mr",     "move_pages",
+                    "mbind",         "migrate_pages",          "compact_memory", "MADV_PAGEOUT"};
   info.needs.numa_nodes = 2;
   info.needs.cpus = 2;
   info.needs.free_mib_per_node = 32;
   info.needs.files = {"/proc/self/pagemap"};
   info.params.push_back(
-      choice_param("backing", {"anon-4k", "anon-thp", "shmem-4k"}, "of the pinned region, 2 MiB"));
+      choice_param("consumer", {"io_uring", "rxe"}, "the device; rxe is RDMA by soft-RoCE"));
+  info.params.push_back(choice_param("backing", {"anon-4k", "anon-thp", "shmem-4k", "hugetlb-2m"},
+                                     "of the pinned region, 2 MiB"));
   std::vector<std::string> movers{"all"};
   movers.insert(movers.end(), kMovers.begin(), kMovers.end());
   info.params.push_back(
@@ -118,7 +124,16 @@ Result<> PinnedData::set_up(Environment& env) {
   if (Result<> swap = swap_.start(); !swap) {
     return swap;
   }
-  Result<Mapping> region = Mapping::create(*backing_from(env.param("backing")), kHugePage);
+  huge_pins_ = env.counter("pins/of-a-huge-page");
+  const Backing backing = *backing_from(env.param("backing"));
+  if (backing == Backing::kHugetlb2m) {
+    Result<HugetlbReservation> pool = HugetlbReservation::reserve(kHugetlbPagesPerNode, nodes_);
+    if (!pool) {
+      return tl::make_unexpected(pool.error());
+    }
+    pool_ = std::move(*pool);
+  }
+  Result<Mapping> region = Mapping::create(backing, kHugePage);
   if (!region) {
     return tl::make_unexpected(region.error());
   }
@@ -128,7 +143,7 @@ Result<> PinnedData::set_up(Environment& env) {
     return tl::make_unexpected(free.error());
   }
   free_ = std::move(*free);
-  Result<std::unique_ptr<IoUringBuffer>> device = IoUringBuffer::open();
+  Result<std::unique_ptr<PinningDevice>> device = open_pinning_device(env.param("consumer"));
   if (!device) {
     return tl::make_unexpected(device.error());
   }
@@ -177,6 +192,11 @@ Result<> PinnedData::play(RoleContext& context) {
     return {};
   }
   context.step();
+  const Result<std::uint64_t> huge = region_.huge_bytes();
+  if (!huge) {
+    return tl::make_unexpected(huge.error());
+  }
+  huge_pins_.add(*huge == kHugePage ? 1 : 0);
   Result<std::vector<PageEntry>> before = pages();
   if (!before) {
     return tl::make_unexpected(before.error());
@@ -350,6 +370,9 @@ Result<> PinnedData::verify_work() {
         fmt::format("nothing was tested: {} turns, {} of them with a mover at work, {} "
                     "pins refused",
                     turns_.value(), overlaps_.value(), refused_.value()));
+  }
+  if (unit_bytes(region_.backing()) == kHugePage && huge_pins_.value() == 0) {
+    return broken("the pinned region was never one huge page");
   }
   if (migrations_.value() == 0) {
     return broken("the movers moved no page, not even of the region that is not pinned");
