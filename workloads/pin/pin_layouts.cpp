@@ -65,6 +65,7 @@ class PinLayouts final : public Workload {
     std::string events;  // what the kernel counted while it was built
   };
   Result<> open_holder();
+  Result<> open_gup_test(std::string_view consumer);
   void pin(RoleContext& context);
   Result<> play(LayoutKind kind, RoleContext& context);
   Result<BuiltLayout> build(LayoutKind kind);
@@ -108,9 +109,9 @@ WorkloadInfo PinLayouts::info() {
   }
   info.params.push_back(choice_param("layout", std::move(layouts),
                                      "how PTEs and pages go together; all: one after another"));
-  info.params.push_back(choice_param(
-      "consumer", {"io_uring", "gup_test"},
-      "who pins; gup_test before 6.2 cannot hold a pin: it warns in the kernel's log"));
+  info.params.push_back(choice_param("consumer", {"io_uring", "gup_test", "gup_test-hold"},
+                                     "who pins; gup_test looks itself and warns in the kernel's "
+                                     "log; from 6.2 on it can hold a pin"));
   info.params.push_back(
       choice_param("place", {"movable", "cma"}, "the memory that no long-term pin may be in"));
   info.params.push_back(choice_param("provoke",
@@ -121,8 +122,8 @@ WorkloadInfo PinLayouts::info() {
 
 Result<> PinLayouts::set_up(Environment& env) {
   provoke_ = env.param("provoke");
-  if (provoke_ != "none" && env.param("consumer") != "io_uring") {
-    return usage("parameter provoke needs consumer=io_uring");
+  if (provoke_ != "none" && env.param("consumer") == "gup_test") {
+    return usage("parameter provoke needs consumer=io_uring or gup_test-hold");
   }
   Result<Forbidden> forbidden = read_forbidden(env.param("place"));
   if (!forbidden) {
@@ -150,15 +151,30 @@ Result<> PinLayouts::set_up(Environment& env) {
   unjudged_ = env.counter("pins/unjudged");
   refused_ = env.counter("pins/refused");
   migrations_ = env.counter("migrations");
-  if (env.param("consumer") == "gup_test") {
-    Result<std::unique_ptr<GupTest>> driver = GupTest::open();
-    if (!driver) {
-      return tl::make_unexpected(driver.error());
-    }
-    gup_test_ = std::move(*driver);
+  const std::string consumer = env.param("consumer");
+  return consumer == "io_uring" || provoked("short-term") ? open_holder() : open_gup_test(consumer);
+}
+
+Result<> PinLayouts::open_gup_test(std::string_view consumer) {
+  Result<std::unique_ptr<GupTest>> driver = GupTest::open();
+  if (!driver) {
+    return tl::make_unexpected(driver.error());
+  }
+  gup_test_ = std::move(*driver);
+  if (consumer != "gup_test-hold") {
     return {};
   }
-  return open_holder();
+  Result<Mapping> page = Mapping::create(Backing::kAnon4k, kSmallPage);
+  if (!page) {
+    return tl::make_unexpected(page.error());
+  }
+  if (const int error = gup_test_->pin(page->address(), kSmallPage); error != 0) {
+    return skipped(
+        fmt::format("gup_test cannot hold a pin ({}): it can from 6.2 on", errno_text(error)));
+  }
+  pinner_ = gup_test_.get();
+  mirror_ = gup_test_.get();
+  return gup_test_->unpin();
 }
 
 Result<> PinLayouts::open_holder() {
