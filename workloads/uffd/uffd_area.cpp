@@ -21,6 +21,18 @@ constexpr std::chrono::seconds kReleaseTime{2};
 constexpr std::chrono::seconds kBusyTime{5};  // no page is busy for so long
 // While small pages become a huge one the migrator moves some of them, all over it.
 constexpr std::size_t kCollapseStep = 8;
+constexpr int kCollapseTries = 4;
+
+// Maps anonymous memory anew at its address: what was in it is gone, and so is the table of small
+// pages. userfaultfd forgets the range.
+Result<> renew(const Mapping& mapping) {
+  if (mmap(mapping.data(), mapping.size(), PROT_READ | PROT_WRITE,
+           MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED ||
+      madvise(mapping.data(), mapping.size(), MADV_HUGEPAGE) != 0) {
+    return broken(fmt::format("map {} bytes anew: {}", mapping.size(), errno_text(errno)));
+  }
+  return {};
+}
 
 }  // namespace
 
@@ -91,24 +103,40 @@ std::vector<std::uintptr_t> UffdThpWait::targets() const {
 Result<> UffdThpWait::prepare(RoleContext& context) {
   page_ = context.random().below(kPagesOfHuge);
   round_ = context.round();
+  if (is_move()) {
+    return prepare_move(context.round());
+  }
   if (Result<> empty = registered_.discard(0, kHugePage); !empty) {
     return empty;
   }
   if (is_shmem()) {
     return {};
   }
-  if (brings_all()) {
-    // Fresh: what a THP was split into is no THP again.
-    if (Result<> empty = alias_.discard(0, kHugePage); !empty) {
-      return empty;
-    }
-    for (std::size_t page = 0; page < kPagesOfHuge; ++page) {
-      words_of(alias_, page).filler.store(context.round() + 1);
-    }
+  if (is_collapse()) {
+    stamp_alias(context.round() + 1);
     return {};
   }
   words(registered_).filler.store(0);
   return uffd_->write_protect(registered_.address(), kHugePage);
+}
+
+// Both areas anew: a page that was split leaves a table behind, over which no huge page comes, and
+// into which none is moved as a whole.
+Result<> UffdThpWait::prepare_move(std::uint64_t round) {
+  if (Result<> fresh = renew(alias_); !fresh) {
+    return fresh;
+  }
+  stamp_alias(round + 1);
+  if (Result<> fresh = renew(registered_); !fresh) {
+    return fresh;
+  }
+  return uffd_->register_range(registered_.address(), kHugePage, Userfaultfd::Mode::kMissing);
+}
+
+void UffdThpWait::stamp_alias(std::uint64_t stamp) const {
+  for (std::size_t page = 0; page < kPagesOfHuge; ++page) {
+    words_of(alias_, page).filler.store(stamp);
+  }
 }
 
 Result<> UffdThpWait::resolve(RoleContext& context) {
@@ -201,10 +229,14 @@ Result<> UffdThpWait::resolve_by_collapse(std::uint64_t round) {
   if (Result<> copied = uffd_->copy(registered_.address(), alias_.address(), kHugePage); !copied) {
     return copied;
   }
-  const std::uint64_t before = migrations_;
-  const bool done = madvise(registered_.data(), kHugePage, MADV_COLLAPSE) == 0;
-  overlaps_.add(before % 2 == 1 || migrations_ != before ? 1 : 0);
-  (done ? collapsed_ : not_collapsed_).add();
+  // Refused while the migrator holds one of the pages.
+  bool done = false;
+  for (int turn = 0; turn < kCollapseTries && !done; ++turn) {
+    const std::uint64_t before = migrations_;
+    done = madvise(registered_.data(), kHugePage, MADV_COLLAPSE) == 0;
+    overlaps_.add(before % 2 == 1 || migrations_ != before ? 1 : 0);
+    (done ? collapsed_ : not_collapsed_).add();
+  }
   scribble();
   resolved_.announce(round);
   return {};

@@ -11,6 +11,7 @@ namespace mmquake {
 namespace {
 
 constexpr std::chrono::seconds kReleaseTime{2};
+constexpr std::chrono::seconds kComingTime{5};
 constexpr const char* kOtherBytes = "a page that userfaultfd brought holds other bytes";
 
 FindingRecord corruption(const char* title, std::string evidence) {
@@ -183,6 +184,10 @@ std::optional<FindingRecord> UffdThpWait::judge(const Stuck& stuck) {
 bool UffdThpWait::rescue(const Stuck& stuck) {
   if (stuck.role != "faulter") {
     return false;
+  }
+  // The page may be coming still: then there is nothing to wake the faulter for.
+  if (!woken_.announced(round_) && !provoked("no-wake")) {
+    finished_.await_until(round_, RoundSignal::Clock::now() + env_->scaled(kComingTime));
   }
   return finished_.announced(round_) || release().has_value();
 }

@@ -53,6 +53,7 @@
 #include <algorithm>
 
 #include "guest/memory/kernel_counters.h"
+#include "guest/race/placement.h"
 
 namespace mmquake {
 namespace {
@@ -60,6 +61,7 @@ namespace {
 constexpr const char* kThpMoved = "thp_migration_success";
 // To show progress, the kernel's count of moved huge pages is read now and then.
 constexpr std::uint64_t kRoundsPerCount = 16;
+constexpr std::uint64_t kMaxPauseUs = 3000;
 constexpr int kLookAgainMs = 5;  // nobody wakes a monitor whose round has ended
 
 }  // namespace
@@ -156,7 +158,7 @@ std::vector<Role> UffdThpWait::roles() {
   roles[0].name = "faulter";
   roles[0].body = [this](RoleContext& context) { fault(context); };
   // Far above a round's few ms. A faulter that is merely late still has the grace.
-  roles[0].limit = std::chrono::milliseconds(250);
+  roles[0].limit = std::chrono::milliseconds(brings_all() ? 2000 : 250);
   roles[1].name = "filler";
   roles[1].body = [this](RoleContext& context) { fill(context); };
   roles[2].name = "migrator";
@@ -251,6 +253,11 @@ void UffdThpWait::migrate(RoleContext& context) {
     context.step();
     if (!count_moves(moved, target)) {
       sched_yield();
+    }
+    if (brings_all()) {
+      // UFFDIO_MOVE tries again inside of the kernel while a page is on its way, and MADV_COLLAPSE
+      // gives up: without a pause neither gets anywhere.
+      delay(std::chrono::microseconds(context.random().below(kMaxPauseUs)));
     }
   }
 }

@@ -44,6 +44,8 @@ class UffdThpWait final : public Workload {
  private:
   Result<> map();
   Result<> prepare(RoleContext& context);
+  Result<> prepare_move(std::uint64_t round);
+  void stamp_alias(std::uint64_t stamp) const;
   void fault(RoleContext& context);
   void fill(RoleContext& context);
   // Bring the page, in uffd_area.cpp.
