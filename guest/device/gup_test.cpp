@@ -45,6 +45,26 @@ Result<std::unique_ptr<GupTest>> GupTest::open() {
   return std::unique_ptr<GupTest>(new GupTest(std::move(fd)));
 }
 
+Result<std::unique_ptr<GupTest>> GupTest::open_to_hold() {
+  Result<std::unique_ptr<GupTest>> driver = open();
+  if (!driver) {
+    return driver;
+  }
+  constexpr std::size_t kPage = 4096;
+  Result<Mapping> page = Mapping::create(Backing::kAnon4k, kPage);
+  if (!page) {
+    return tl::make_unexpected(page.error());
+  }
+  if (const int error = (*driver)->pin(page->address(), kPage); error != 0) {
+    return skipped(
+        fmt::format("gup_test cannot hold a pin ({}): it can from 6.2 on", errno_text(error)));
+  }
+  if (Result<> done = (*driver)->unpin(); !done) {
+    return tl::make_unexpected(done.error());
+  }
+  return driver;
+}
+
 GupTest::~GupTest() {
   if (bytes_ != 0) {
     ioctl(fd_.get(), kLongtermStop);  // closing the file would do as well

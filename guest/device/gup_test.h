@@ -6,16 +6,17 @@
 #include <memory>
 #include <vector>
 
-#include "guest/device/device_mirror.h"
-#include "guest/device/pinner.h"
+#include "guest/device/pinning_device.h"
 #include "guest/memory/mapping.h"
 
 namespace mmquake {
 
-class GupTest final : public Pinner, public DeviceMirror {
+class GupTest final : public PinningDevice {
  public:
   // An error of kind kSkipped if the kernel does not have it.
   static Result<std::unique_ptr<GupTest>> open();
+  // The same if it cannot hold a pin (before 6.2), which a page of its own tells.
+  static Result<std::unique_ptr<GupTest>> open_to_hold();
   ~GupTest() override;
   GupTest(const GupTest&) = delete;
   GupTest& operator=(const GupTest&) = delete;

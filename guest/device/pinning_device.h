@@ -17,8 +17,8 @@ class PinningDevice : public Pinner, public DeviceMirror {
   std::string_view name() const override = 0;
 };
 
-// "io_uring" and "rxe" pin for long, "vmsplice" holds short-term references and cannot write. An
-// error of kind kSkipped names what the kernel lacks.
+// "io_uring", "rxe" and "gup_test-hold" pin for long, "vmsplice" holds short-term references and
+// cannot write. An error of kind kSkipped names what the kernel lacks.
 Result<std::unique_ptr<PinningDevice>> open_pinning_device(std::string_view name);
 
 }  // namespace mmquake

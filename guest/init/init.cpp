@@ -20,6 +20,7 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr const char* kModule = "/mmquake_widener.ko";
+constexpr const char* kModules = "/modules";
 constexpr milliseconds kHelloInterval{200};
 constexpr milliseconds kDrainTime{10000};
 
@@ -99,6 +100,7 @@ void run_init(const Registry& registry) {
   const double started = uptime();
   mount_file_systems();
   set_kernel_defaults();
+  const std::vector<std::string> refused = load_modules(kModules);
   Result<Channel> channel = Channel::open();
   if (!channel) {
     say(channel.error().message);
@@ -113,6 +115,7 @@ void run_init(const Registry& registry) {
   SuperviseOptions options;
   options.widener = widener.get();
   options.reap_orphans = true;
+  options.refused_modules = refused;
   const Summary summary = supervise(plan, registry, *channel, options);
   say("summary: " + std::string(to_string(summary.outcome)) +
       (summary.reason.empty() ? "" : ": " + summary.reason.substr(0, 200)));

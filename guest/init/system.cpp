@@ -14,6 +14,7 @@
 #include <cerrno>
 #include <cmath>
 #include <cstring>
+#include <filesystem>
 
 #include "guest/runner/requirements.h"
 
@@ -52,6 +53,22 @@ void open_standard_files() {
   if (fd > 2) {
     close(fd);
   }
+}
+
+// Returns 0 or the errno with which the kernel refused the module.
+int finit_module(int fd) {
+  return syscall(SYS_finit_module, fd, "", 0) == 0 || errno == EEXIST ? 0 : errno;
+}
+
+// The file is "03-kvm-amd.ko".
+std::string module_in(const std::filesystem::path& path) {
+  const std::string stem = path.stem();
+  return stem.substr(stem.find('-') + 1);
+}
+
+// The driver of a device, or of a CPU, that this machine does not have.
+bool is_about_hardware(int error) {
+  return error == ENODEV || error == EOPNOTSUPP;
 }
 
 }  // namespace
@@ -104,14 +121,39 @@ Result<> load_module(const std::string& path) {
   if (fd < 0) {
     return broken("open the module " + path + ": " + std::strerror(errno));
   }
-  const long loaded = syscall(SYS_finit_module, fd, "", 0);
-  const int error = errno;
+  const int error = finit_module(fd);
   close(fd);
-  if (loaded != 0 && error != EEXIST) {
+  if (error != 0) {
     return broken("load the module " + path + ": " + std::strerror(error) +
                   "; the console has the kernel's reason");
   }
   return {};
+}
+
+std::vector<std::string> load_modules(const std::string& folder) {
+  std::vector<std::filesystem::path> paths;
+  std::error_code none;
+  for (std::filesystem::directory_iterator at(folder, none), end; !none && at != end;
+       at.increment(none)) {
+    paths.push_back(at->path());
+  }
+  std::sort(paths.begin(), paths.end());
+  std::vector<std::string> refused;
+  for (const std::filesystem::path& path : paths) {
+    const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    const int error = fd < 0 ? errno : finit_module(fd);
+    if (fd >= 0) {
+      close(fd);
+    }
+    if (error != 0) {
+      const std::string what = module_in(path) + " (" + std::strerror(error) + ")";
+      say("module not loaded: " + what);
+      if (!is_about_hardware(error)) {
+        refused.push_back(what);
+      }
+    }
+  }
+  return refused;
 }
 
 Hello describe_system(double uptime_s) {

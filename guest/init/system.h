@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// What PID 1 does to the system: mounts, kernel settings, the widener module, power-off.
+// What PID 1 does to the system: mounts, kernel settings, modules, power-off.
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "guest/protocol/records.h"
 
@@ -22,6 +23,10 @@ void set_detectors(double slowdown);
 
 // The error says whether the file is missing or the kernel refused it.
 Result<> load_module(const std::string& path);
+
+// Loads every module in `folder` in the order of their names, and says on the console which the
+// kernel refused. Returns those of a machine that should have them: "brd (Invalid argument)".
+std::vector<std::string> load_modules(const std::string& folder);
 
 Hello describe_system(double uptime_s);
 

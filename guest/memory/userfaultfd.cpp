@@ -14,6 +14,14 @@
 namespace mmquake {
 namespace {
 
+// Of Linux 6.8, newer than Debian 12's headers.
+struct MoveArgs {
+  __u64 to, from, bytes, mode;
+  __s64 moved;  // or a negative errno
+};
+constexpr unsigned long kMove = _IOWR(UFFDIO, 0x05, MoveArgs);
+constexpr __u64 kMoveDontWake = 1;
+
 tl::unexpected<Error> failed(const char* what, std::uintptr_t address, std::size_t bytes) {
   const int error = errno;
   return broken(fmt::format("{} on {:#x}+{:#x}: {}", what, address, bytes, errno_text(error)));
@@ -77,6 +85,36 @@ Result<> Userfaultfd::wake(std::uintptr_t address, std::size_t bytes) {
     return failed("UFFDIO_WAKE", address, bytes);
   }
   return {};
+}
+
+Result<> Userfaultfd::copy(std::uintptr_t to, std::uintptr_t from, std::size_t bytes) {
+  std::size_t done = 0;
+  while (done < bytes) {
+    uffdio_copy args{};
+    args.dst = to + done;
+    args.src = from + done;
+    args.len = bytes - done;
+    args.mode = UFFDIO_COPY_MODE_DONTWAKE;
+    const int result = ioctl(fd_.get(), UFFDIO_COPY, &args);
+    if (args.copy > 0) {
+      done += static_cast<std::size_t>(args.copy);
+    } else if (result != 0 && errno != EAGAIN) {
+      return failed("UFFDIO_COPY", to + done, bytes - done);
+    }
+  }
+  return {};
+}
+
+Userfaultfd::Moved Userfaultfd::move(std::uintptr_t to, std::uintptr_t from, std::size_t bytes) {
+  MoveArgs args{to, from, bytes, kMoveDontWake, 0};
+  Moved out;
+  if (ioctl(fd_.get(), kMove, &args) != 0) {
+    out.error = errno;
+  }
+  if (args.moved > 0) {
+    out.bytes = static_cast<std::size_t>(args.moved);
+  }
+  return out;
 }
 
 Result<std::vector<FaultEvent>> Userfaultfd::read_events() {

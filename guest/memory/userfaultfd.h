@@ -38,6 +38,18 @@ class Userfaultfd {
   // UFFDIO_WAKE: lets everyone who waits in the range look again.
   Result<> wake(std::uintptr_t address, std::size_t bytes);
 
+  // UFFDIO_COPY without waking anyone. Nothing may be mapped at `to`.
+  Result<> copy(std::uintptr_t to, std::uintptr_t from, std::size_t bytes);
+
+  // UFFDIO_MOVE (6.8) of anonymous pages without waking anyone: whole huge pages stay whole. EAGAIN
+  // and EBUSY mean that a page is busy; what was moved until then is moved.
+  struct Moved {
+    std::size_t bytes = 0;
+    int error = 0;
+  };
+  Moved move(std::uintptr_t to, std::uintptr_t from, std::size_t bytes);
+  static constexpr std::uint64_t kFeatureMove = 1 << 16;  // UFFD_FEATURE_MOVE, for open()
+
   // The faults that wait to be read; empty if there are none. Reading one resolves nothing.
   Result<std::vector<FaultEvent>> read_events();
 

@@ -2,6 +2,7 @@
 #include "guest/runner/supervisor.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <poll.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -66,8 +67,9 @@ const char* state_name(const RoleSlot& slot, std::int64_t now, std::int64_t quie
 
 class Supervisor {
  public:
-  Supervisor(const GuestPlan& plan, Outlet& outlet, SharedState& state, bool reap_orphans)
-      : plan_(plan), outlet_(outlet), state_(state), reap_orphans_(reap_orphans) {}
+  Supervisor(const GuestPlan& plan, Outlet& outlet, SharedState& state,
+             const SuperviseOptions& options)
+      : plan_(plan), outlet_(outlet), state_(state), options_(options) {}
 
   Summary watch(int runner, int socket) {
     runner_ = runner;
@@ -84,6 +86,10 @@ class Supervisor {
     Summary summary = summary_.value_or(Summary{});
     summary.counters.insert({"records_dropped", outlet_.dropped()});
     summary.counters.merge(bug_hits());
+    if (summary.outcome == Outcome::kSkipped && !options_.refused_modules.empty()) {
+      summary.reason +=
+          fmt::format("; modules not loaded: {}", fmt::join(options_.refused_modules, ", "));
+    }
     send(summary);
     return summary;
   }
@@ -123,7 +129,7 @@ class Supervisor {
   void reap() {
     int status = 0;
     pid_t pid = 0;
-    while ((pid = waitpid(reap_orphans_ ? -1 : runner_, &status, WNOHANG)) > 0) {
+    while ((pid = waitpid(options_.reap_orphans ? -1 : runner_, &status, WNOHANG)) > 0) {
       if (pid == runner_) {
         take_records();
         done_ = true;
@@ -202,7 +208,7 @@ class Supervisor {
   const GuestPlan& plan_;
   Outlet& outlet_;
   SharedState& state_;
-  bool reap_orphans_;
+  const SuperviseOptions& options_;
   int runner_ = -1;
   int socket_ = -1;
   RecordReader reader_;
@@ -275,7 +281,7 @@ Summary supervise(const GuestPlan& plan, const Registry& registry, Outlet& outle
     close(sockets[0]);
     return could_not_start(outlet, std::string("fork the runner: ") + std::strerror(errno));
   }
-  Supervisor supervisor(plan, outlet, **state, options.reap_orphans);
+  Supervisor supervisor(plan, outlet, **state, options);
   Summary summary = supervisor.watch(runner, sockets[0]);
   close(sockets[0]);
   if (!options.reap_orphans) {

@@ -5,6 +5,9 @@
 // crashes, cannot stop heartbeats and summary.
 #pragma once
 
+#include <string>
+#include <vector>
+
 #include "guest/runner/record_sink.h"
 #include "guest/runner/trial.h"
 
@@ -12,7 +15,8 @@ namespace mmquake {
 
 struct SuperviseOptions {
   Widener* widener = nullptr;
-  bool reap_orphans = false;  // as PID 1
+  bool reap_orphans = false;                 // as PID 1
+  std::vector<std::string> refused_modules;  // told with the reason of a trial that is skipped
 };
 
 // Sends heartbeats, notes, findings and, last, the summary, which it also returns. The caller

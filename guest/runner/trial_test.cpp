@@ -84,6 +84,7 @@ class TrialTest : public testing::Test {
     registry.add(info, [this] { return std::make_unique<Scripted>(script); });
     SuperviseOptions options;
     options.widener = widener;
+    options.refused_modules = refused_modules;
     return supervise(plan, registry, sink, options);
   }
 
@@ -104,6 +105,7 @@ class TrialTest : public testing::Test {
   Script script;
   Collector sink;
   Widener* widener = nullptr;
+  std::vector<std::string> refused_modules;
   std::array<int, 2> empty_pipe{};
 };
 
@@ -335,6 +337,14 @@ TEST_F(TrialTest, LacksAreSkippedAndNamed) {
   const Summary summary = run();
   EXPECT_EQ(summary.outcome, Outcome::kSkipped);
   EXPECT_THAT(summary.reason, HasSubstr("/proc/mmquake-never"));
+}
+
+TEST_F(TrialTest, AModuleThatWasRefusedMayBeTheLack) {
+  script.roles = two_stepping_roles();
+  refused_modules = {"brd (Invalid argument)"};
+  EXPECT_EQ(run().reason, "");
+  script.set_up = [](Environment&) { return Result<>(skipped("no /dev/ram0")); };
+  EXPECT_THAT(run().reason, HasSubstr("no /dev/ram0; modules not loaded: brd (Invalid argument)"));
 }
 
 TEST_F(TrialTest, SetUpDecidesBetweenSkippedAndBroken) {

@@ -21,7 +21,7 @@ constexpr std::size_t kMaxComm = 15;
 
 std::optional<std::string> out_of_range(const WidenSite& site) {
   if (site.site.empty() || site.site.find_first_of(" \t\n") != std::string::npos) {
-    return "its name must be SYMBOL or SYMBOL+0xOFFSET, without a blank";
+    return "its name must be SYMBOL, SYMBOL+0xOFFSET or several with '|' between, without a blank";
   }
   if (site.min_us > site.max_us || site.max_us > kMaxUs) {
     return fmt::format("the delay {}..{} us must be an interval within 0..{} us", site.min_us,
@@ -57,6 +57,17 @@ std::string add_command(const WidenSite& site) {
                      site.comm);
 }
 
+std::vector<std::string> names_of(const WidenSite& site) {
+  std::vector<std::string> names;
+  std::string_view rest = site.site;
+  for (std::size_t bar = rest.find('|'); bar != std::string_view::npos; bar = rest.find('|')) {
+    names.emplace_back(rest.substr(0, bar));
+    rest.remove_prefix(bar + 1);
+  }
+  names.emplace_back(rest);
+  return names;
+}
+
 Error site_error(const WidenSite& site, int error) {
   const std::string what = fmt::format("widen at '{}': ", site.site);
   switch (error) {
@@ -89,6 +100,19 @@ int WidenerControl::command(const std::string& text) const {
   return static_cast<std::size_t>(put) == line.size() ? 0 : EIO;
 }
 
+int WidenerControl::add(const WidenSite& site) const {
+  int error = ENOENT;
+  for (const std::string& name : names_of(site)) {
+    WidenSite one = site;
+    one.site = name;
+    error = command(add_command(one));
+    if (error != ENOENT) {
+      break;
+    }
+  }
+  return error;
+}
+
 Result<> WidenerControl::order(const std::string& text) const {
   if (const int error = command(text); error != 0) {
     return broken(fmt::format("tell the widener '{}' through {}/control: {}", text, directory_,
@@ -116,7 +140,7 @@ Result<> WidenerControl::configure(const std::vector<WidenSite>& sites, std::uin
     }
   }
   for (const WidenSite& site : sites) {
-    if (const int error = command(add_command(site)); error != 0) {
+    if (const int error = add(site); error != 0) {
       return tl::make_unexpected(site_error(site, error));
     }
   }

@@ -33,12 +33,17 @@ class WidenerControl {
  private:
   // One write, as the module wants it. The result is 0 or an errno.
   int command(const std::string& text) const;
+  // The first of its names that the kernel has. The result is 0 or an errno.
+  int add(const WidenSite& site) const;
   Result<> order(const std::string& text) const;
 
   std::string directory_;
 };
 
-// The module's command for a site.
+// Of "folio_mc_copy|folio_copy", which a place is called in different kernels, each.
+std::vector<std::string> names_of(const WidenSite& site);
+
+// The module's command for a site with one name.
 std::string add_command(const WidenSite& site);
 
 // Why the module refused a site, and what to do about it.

@@ -14,7 +14,9 @@
 namespace mmquake {
 namespace {
 
+using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::Not;
 
 class WidenerControlTest : public testing::Test {
  public:
@@ -58,6 +60,15 @@ TEST_F(WidenerControlTest, ConfiguresWhileDisabledAndEnablesLast) {
   EXPECT_EQ(commands(),
             "enable 0\nclear\nseed 42\nadd handle_userfault 0 30000 700000 auto faulter\n"
             "add folio_copy+0x1f 0 0 1000000 spin\nenable 1\n");
+}
+
+TEST_F(WidenerControlTest, OfSeveralNamesTheFirstThatIsThere) {
+  EXPECT_THAT(names_of(site_at("f")), ElementsAre("f"));
+  EXPECT_THAT(names_of(site_at("f+0x1|g|h")), ElementsAre("f+0x1", "g", "h"));
+  write_file("control", "");  // knows every name
+  ASSERT_TRUE(WidenerControl(directory_).configure({site_at("f|g")}, 1));
+  EXPECT_THAT(commands(), HasSubstr("add f 0 30000"));
+  EXPECT_THAT(commands(), Not(HasSubstr("add g")));
 }
 
 TEST_F(WidenerControlTest, DisableOnlyDisables) {

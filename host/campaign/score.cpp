@@ -73,7 +73,8 @@ ScoreResult score_of(const CaseScore& score, double wanted) {
     return ScoreResult::kBroken;
   }
   if (any(score.clean, Outcome::kFound)) return ScoreResult::kAccused;
-  if (any(score.bug, Outcome::kSkipped) || any(score.clean, Outcome::kSkipped)) {
+  if (!score.skipped.empty() || any(score.bug, Outcome::kSkipped) ||
+      any(score.clean, Outcome::kSkipped)) {
     return ScoreResult::kSkipped;
   }
   const Tally bug = tally(score.bug);
@@ -96,6 +97,7 @@ std::string score_row(const CaseScore& score, std::size_t width, double wanted) 
                                  of(bug), after, of(clean), clean.rounds, bound_text(clean.time));
   const ScoreResult result = score_of(score, wanted);
   if (result != ScoreResult::kGood) line += fmt::format("  {}", to_string(result));
+  if (!score.skipped.empty()) line += ": " + score.skipped;
   while (line.back() == ' ') line.pop_back();
   return line + "\n";
 }
@@ -123,10 +125,12 @@ nlohmann::json score_json(const std::vector<CaseScore>& scores, double wanted) {
     found["seconds_90"] = percentile(bug.seconds, 0.9);
     nlohmann::json passed = side_json(score.clean_kernel, clean);
     if (clean.time > 0) passed["findings_per_hour_below"] = rate_below(0, clean.time / 3600);
-    out.push_back({{"case", score.name},
-                   {"result", std::string(to_string(score_of(score, wanted)))},
-                   {"bug", found},
-                   {"clean", passed}});
+    nlohmann::json row = {{"case", score.name},
+                          {"result", std::string(to_string(score_of(score, wanted)))},
+                          {"bug", found},
+                          {"clean", passed}};
+    if (!score.skipped.empty()) row["skipped"] = score.skipped;
+    out.push_back(std::move(row));
   }
   return out;
 }

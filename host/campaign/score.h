@@ -24,6 +24,7 @@ struct ScoredTrial {
 struct CaseScore {
   std::string name;
   std::string bug_kernel, clean_kernel;
+  std::string skipped;  // why no trial was run; empty: trials tell
   std::vector<ScoredTrial> bug, clean;
 };
 

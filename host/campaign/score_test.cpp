@@ -57,6 +57,14 @@ TEST(Score, SkippedIsSaid) {
   EXPECT_EQ(score_of(score), ScoreResult::kSkipped);
 }
 
+TEST(Score, ACaseWithoutATrialSaysWhy) {
+  CaseScore score = sample(0, 0, 0);
+  score.skipped = "kernel specimen-6.12 has no switch x";
+  EXPECT_EQ(score_of(score), ScoreResult::kSkipped);
+  EXPECT_THAT(score_table({score}), HasSubstr("skipped: kernel specimen-6.12 has no switch x\n"));
+  EXPECT_EQ(score_json({score})[0]["skipped"], score.skipped);
+}
+
 TEST(Score, AKernelAloneHasNothingToMiss) {
   EXPECT_EQ(score_of(sample(0, 0, 1)), ScoreResult::kGood);
   CaseScore score = sample(0, 0, 0);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "host/cli/case_sides.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 namespace mmquake {
@@ -13,6 +15,33 @@ std::vector<Side> sides_of(const CaseSpec& spec, double bug_seconds, double clea
            {},
            clean_seconds > 0 ? clean_seconds : spec.clean_seconds,
            false}};
+}
+
+std::vector<std::string> series_names(const Catalogue& catalogue) {
+  constexpr std::string_view kClean = "clean-";
+  std::vector<std::string> out;
+  for (const std::string& name : catalogue.kernel_names()) {
+    if (name.starts_with(kClean)) out.push_back(name.substr(kClean.size()));
+  }
+  return out;
+}
+
+Result<CaseSpec> in_series(const Catalogue& catalogue, CaseSpec spec, const std::string& series) {
+  const std::vector<std::string> names = catalogue.kernel_names();
+  for (std::string* kernel : {&spec.bug_kernel, &spec.clean_kernel}) {
+    *kernel += "-" + series;
+    if (std::find(names.begin(), names.end(), *kernel) == names.end()) {
+      return skipped(fmt::format("there is no kernel {}", *kernel));
+    }
+  }
+  const auto bug = catalogue.kernel(spec.bug_kernel);
+  if (!bug) return tl::make_unexpected(bug.error());
+  for (const std::string& one : spec.bugs) {
+    if (std::find(bug->bugs.begin(), bug->bugs.end(), one) == bug->bugs.end()) {
+      return skipped(fmt::format("kernel {} has no switch {}", spec.bug_kernel, one));
+    }
+  }
+  return spec;
 }
 
 bool is_expected(const CaseSpec& spec, const Side& side, const TrialResult& result) {

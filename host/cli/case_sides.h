@@ -25,6 +25,13 @@ struct Side {
 // The bug kernel, which must find within `seconds`, and the clean one. 0 takes the case's times.
 std::vector<Side> sides_of(const CaseSpec& spec, double bug_seconds, double clean_seconds);
 
+// The case on another series of kernels: each kernel K that it names becomes "K-SERIES". Kind
+// kSkipped when there is no such kernel, or when it lacks a switch.
+Result<CaseSpec> in_series(const Catalogue& catalogue, CaseSpec spec, const std::string& series);
+
+// "6.12" for a catalogue with the kernel clean-6.12.
+std::vector<std::string> series_names(const Catalogue& catalogue);
+
 // Did the trial show what its side must show? The clean side must pass; the bug side must have a
 // finding of one of the case's kinds and titles.
 bool is_expected(const CaseSpec& spec, const Side& side, const TrialResult& result);

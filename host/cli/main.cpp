@@ -100,8 +100,13 @@ void add_score(CLI::App& app, CommonOptions& common, ScoreOptions& score, int& c
   CLI::App* command = app.add_subcommand(
       "score", "Can a green run be trusted? Every case on its bug kernel and on its clean one");
   command->add_option("CASE", score.cases, "Cases (default: all; see mmquake list)");
-  command->add_option("--kernel", score.kernel,
-                      "Only this kernel, which must pass all cases: is any of the bugs in it?");
+  CLI::Option* kernel =
+      command->add_option("--kernel", score.kernel,
+                          "Only this kernel, which must pass all cases: is any of the bugs in it?");
+  command
+      ->add_option("--series", score.series,
+                   "On KERNEL-SERIES instead of each KERNEL that a case names, as 6.12")
+      ->excludes(kernel);
   command->add_flag("--quick", score.quick,
                     "One trial on each kernel; a bug that it misses gets two more");
   command->add_option("--trials", score.trials, "Trials on each kernel")

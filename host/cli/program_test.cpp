@@ -74,6 +74,7 @@ INSTANTIATE_TEST_SUITE_P(
                     BadInput{{"repro", "uffd-thp-migratoin"}, "uffd-thp-migration"},
                     BadInput{{"score", "split-no-synk"}, "split-no-sync"},
                     BadInput{{"score", "--kernel", "claen"}, "clean"},
+                    BadInput{{"score", "--series", "6.21"}, "6.12"},
                     BadInput{{"run", "migrate-verify", "--kernel", "claen"}, "clean"},
                     BadInput{{"run", "migrate-verify", "--machine", "numa"}, "numa2"},
                     BadInput{{"run", "uffd-thp-wait", "--param", "varant=anon-wp"}, "variant"},

@@ -23,6 +23,7 @@ struct PlannedCase {
   CaseSpec spec;
   std::vector<Side> sides;
   std::vector<TrialPlan> plans;
+  std::string skipped;  // why there is nothing to run
 };
 
 struct Scores {
@@ -32,29 +33,50 @@ struct Scores {
   std::uint64_t seed = 0;
 };
 
+// What a case runs on, as far as this catalogue has it.
+Result<PlannedCase> plan_case(Session& session, const ScoreOptions& options, CaseSpec spec) {
+  PlannedCase planned;
+  planned.spec = spec;
+  if (!options.series.empty()) {
+    auto moved = in_series(session.catalogue(), std::move(spec), options.series);
+    if (!moved && moved.error().kind == ErrorKind::kSkipped) {
+      planned.skipped = moved.error().message;
+      return planned;
+    }
+    if (!moved) return tl::make_unexpected(moved.error());
+    planned.spec = std::move(*moved);
+  }
+  planned.sides = sides_of(planned.spec, 0, options.clean_seconds);
+  if (!options.kernel.empty()) {
+    planned.sides = {{options.kernel, options.kernel, {}, options.clean_seconds, false}};
+  }
+  for (const Side& side : planned.sides) {
+    auto plan = plan_side(session, planned.spec, side, {});
+    if (!plan) return tl::make_unexpected(plan.error());
+    planned.plans.push_back(std::move(*plan));
+  }
+  return planned;
+}
+
 // All names and kernels first: nobody wants to learn of a mistyped name after half an hour.
 Result<std::vector<PlannedCase>> plan_cases(Session& session, const ScoreOptions& options) {
+  const std::vector<std::string> series = series_names(session.catalogue());
+  if (!options.series.empty() &&
+      std::find(series.begin(), series.end(), options.series) == series.end()) {
+    return tl::make_unexpected(unknown_name("series", options.series, series));
+  }
   std::vector<std::string> names = options.cases;
   if (names.empty()) names = session.catalogue().case_names();
   std::vector<PlannedCase> out;
   for (const std::string& name : names) {
     auto spec = session.catalogue().find_case(name);
     if (!spec) return tl::make_unexpected(spec.error());
-    PlannedCase planned;
-    planned.sides = sides_of(*spec, 0, options.clean_seconds);
-    if (!options.kernel.empty()) {
-      planned.sides = {{options.kernel, options.kernel, {}, options.clean_seconds, false}};
+    auto planned = plan_case(session, options, std::move(*spec));
+    if (!planned) {
+      planned.error().message = fmt::format("case '{}': {}", name, planned.error().message);
+      return tl::make_unexpected(planned.error());
     }
-    for (const Side& side : planned.sides) {
-      auto plan = plan_side(session, *spec, side, {});
-      if (!plan) {
-        plan.error().message = fmt::format("case '{}': {}", name, plan.error().message);
-        return tl::make_unexpected(plan.error());
-      }
-      planned.plans.push_back(std::move(*plan));
-    }
-    planned.spec = std::move(*spec);
-    out.push_back(std::move(planned));
+    out.push_back(std::move(*planned));
   }
   return out;
 }
@@ -129,6 +151,7 @@ Result<Scores> run_score(Session& session, const ScoreOptions& options) {
     if (interrupted()) break;
     CaseScore score;
     score.name = planned.spec.name;
+    score.skipped = planned.skipped;
     for (const Side& side : planned.sides) {
       (side.must_find ? score.bug_kernel : score.clean_kernel) = side.kernel;
     }

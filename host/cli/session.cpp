@@ -121,6 +121,7 @@ Result<TrialPlan> Session::prepare(const std::string& kernel, const std::string&
   InitramfsContents contents;
   contents.init = guest_binary();
   if (!artifact->widener.empty()) contents.widener = artifact->widener;
+  contents.modules = artifact->modules;
   auto image = cached_initramfs(contents, cache_dir() / "initramfs");
   if (!image) return tl::make_unexpected(image.error());
   plan.initramfs = *image;

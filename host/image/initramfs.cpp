@@ -24,8 +24,9 @@ namespace {
 namespace fs = std::filesystem;
 
 // Part of the key: change it when the layout of the archive changes.
-constexpr std::uint64_t kLayoutVersion = 1;
+constexpr std::uint64_t kLayoutVersion = 2;
 constexpr std::chrono::hours kKeepUnused{24 * 30};
+constexpr std::size_t kReadBlock = std::size_t{64} * 1024;
 
 struct File {
   std::string name;  // in the archive
@@ -50,6 +51,43 @@ Result<std::string> read_whole(const fs::path& path) {
   return bytes;
 }
 
+struct FreeReader {
+  void operator()(archive* reader) const { archive_read_free(reader); }
+};
+using Reader = std::unique_ptr<archive, FreeReader>;
+
+// The content of a file that may be compressed; libarchive tells by its first bytes. Decompressed
+// here, since not every kernel can do it (MODULE_DECOMPRESS, 5.17).
+Result<std::string> read_decompressed(const fs::path& path) {
+  const Reader reader(archive_read_new());
+  archive_entry* entry = nullptr;
+  const auto failed = [&]() {
+    const char* text = archive_error_string(reader.get());
+    return broken(fmt::format("cannot read '{}': {}", path.string(),
+                              text != nullptr ? text : std::strerror(errno)));
+  };
+  if (archive_read_support_filter_all(reader.get()) < ARCHIVE_WARN ||
+      archive_read_support_format_raw(reader.get()) != ARCHIVE_OK ||
+      archive_read_open_filename(reader.get(), path.c_str(), kReadBlock) != ARCHIVE_OK ||
+      archive_read_next_header(reader.get(), &entry) != ARCHIVE_OK) {
+    return failed();
+  }
+  std::string bytes;
+  std::string block(kReadBlock, '\0');
+  la_ssize_t got = 0;
+  while ((got = archive_read_data(reader.get(), block.data(), block.size())) > 0) {
+    bytes.append(block, 0, static_cast<std::size_t>(got));
+  }
+  if (got < 0) return failed();
+  return bytes;
+}
+
+// "modules/03-kvm.ko" for 03-kvm.ko.xz.
+std::string name_of_module(const fs::path& path) {
+  const std::string name = path.filename();
+  return "modules/" + name.substr(0, name.find('.')) + ".ko";
+}
+
 Result<std::vector<File>> files_of(const InitramfsContents& contents) {
   std::vector<File> files;
   auto init = read_whole(contents.init);
@@ -59,6 +97,13 @@ Result<std::vector<File>> files_of(const InitramfsContents& contents) {
     auto widener = read_whole(*contents.widener);
     if (!widener) return tl::make_unexpected(widener.error());
     files.push_back({"mmquake_widener.ko", std::move(*widener), S_IFREG | 0644});
+  }
+  // cpio makes no folders by itself.
+  if (!contents.modules.empty()) files.push_back({"modules", "", S_IFDIR | 0755});
+  for (const fs::path& path : contents.modules) {
+    auto module = read_decompressed(path);
+    if (!module) return tl::make_unexpected(module.error());
+    files.push_back({name_of_module(path), std::move(*module), S_IFREG | 0644});
   }
   return files;
 }

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "guest/protocol/result.h"
 
@@ -12,6 +13,8 @@ namespace mmquake {
 struct InitramfsContents {
   std::filesystem::path init;                    // the static guest binary, as /init
   std::optional<std::filesystem::path> widener;  // as /mmquake_widener.ko
+  // As /modules/NAME.ko, decompressed, to be loaded in the order of their names.
+  std::vector<std::filesystem::path> modules = {};
 };
 
 // Writes a gzip-compressed newc cpio with libarchive: the same bytes for the same inputs (fixed

@@ -64,6 +64,70 @@ TEST_F(Initramfs, HoldsTheGuestAndTheWidenerAndNothingElse) {
   EXPECT_THAT(names, ElementsAre("init", "mmquake_widener.ko"));
 }
 
+// A file of raw bytes behind a compressor, as the kernel's build leaves modules.
+void put_compressed(const fs::path& path, const std::string& bytes, int (*add_filter)(archive*)) {
+  archive* writer = archive_write_new();
+  archive_write_set_format_raw(writer);
+  ASSERT_EQ(add_filter(writer), ARCHIVE_OK);
+  ASSERT_EQ(archive_write_open_filename(writer, path.c_str()), ARCHIVE_OK);
+  archive_entry* entry = archive_entry_new();
+  archive_entry_set_filetype(entry, AE_IFREG);
+  ASSERT_EQ(archive_write_header(writer, entry), ARCHIVE_OK);
+  ASSERT_EQ(archive_write_data(writer, bytes.data(), bytes.size()),
+            static_cast<la_ssize_t>(bytes.size()));
+  archive_entry_free(entry);
+  ASSERT_EQ(archive_write_free(writer), ARCHIVE_OK);
+}
+
+TEST_F(Initramfs, HoldsModulesDecompressedInTheirOrder) {
+  const std::string module =
+      "\x7f"
+      "ELF" +
+      std::string(200000, 'm');
+  put("00-plain.ko", module);
+  put_compressed(dir_ / "01-xz.ko.xz", module, archive_write_add_filter_xz);
+  put_compressed(dir_ / "02-zstd.ko.zst", module, archive_write_add_filter_zstd);
+  put_compressed(dir_ / "03-gzip.ko.gz", module, archive_write_add_filter_gzip);
+  InitramfsContents with = contents();
+  for (const char* name : {"00-plain.ko", "01-xz.ko.xz", "02-zstd.ko.zst", "03-gzip.ko.gz"}) {
+    with.modules.push_back(dir_ / name);
+  }
+  ASSERT_TRUE(write_initramfs(with, dir_ / "out"));
+  archive* reader = archive_read_new();
+  archive_read_support_filter_gzip(reader);
+  archive_read_support_format_cpio(reader);
+  ASSERT_EQ(archive_read_open_filename(reader, (dir_ / "out").c_str(), 16384), ARCHIVE_OK);
+  std::vector<std::string> names;
+  archive_entry* entry = nullptr;
+  while (archive_read_next_header(reader, &entry) == ARCHIVE_OK) {
+    const std::string name = archive_entry_pathname(entry);
+    if (!name.starts_with("modules")) continue;
+    names.push_back(name);
+    if (name == "modules") {
+      EXPECT_EQ(archive_entry_filetype(entry), static_cast<unsigned>(AE_IFDIR));
+      continue;
+    }
+    std::string bytes(module.size() + 1, '\0');
+    bytes.resize(static_cast<std::size_t>(archive_read_data(reader, bytes.data(), bytes.size())));
+    EXPECT_EQ(bytes, module) << name;
+  }
+  archive_read_free(reader);
+  EXPECT_THAT(names, ElementsAre("modules", "modules/00-plain.ko", "modules/01-xz.ko",
+                                 "modules/02-zstd.ko", "modules/03-gzip.ko"));
+  EXPECT_NE(*initramfs_key(with), *initramfs_key(contents()));
+}
+
+TEST_F(Initramfs, ABrokenModuleIsNamed) {
+  put("00-cut.ko.xz", std::string("\xfd"
+                                  "7zXZ\0\0\4",
+                                  8));
+  InitramfsContents with = contents();
+  with.modules = {dir_ / "00-cut.ko.xz"};
+  const auto written = write_initramfs(with, dir_ / "out");
+  ASSERT_FALSE(written);
+  EXPECT_THAT(written.error().message, HasSubstr("00-cut.ko.xz"));
+}
+
 TEST_F(Initramfs, SameInputsGiveTheSameBytes) {
   ASSERT_TRUE(write_initramfs(contents(), dir_ / "one"));
   // Other times, permissions and names of the inputs change nothing.

@@ -77,6 +77,17 @@ Result<> sync_files(const fs::path& folder, Reporter& reporter) {
   return run("sync", words, reporter);
 }
 
+// Their names begin with their place in the order.
+std::vector<fs::path> modules_in(const fs::path& folder) {
+  std::vector<fs::path> out;
+  std::error_code error;
+  for (fs::directory_iterator at(folder, error), end; !error && at != end; at.increment(error)) {
+    out.push_back(at->path());
+  }
+  std::sort(out.begin(), out.end());
+  return out;
+}
+
 }  // namespace
 
 std::optional<KernelArtifact> read_artifact(const fs::path& dir) {
@@ -97,7 +108,9 @@ std::optional<KernelArtifact> read_artifact(const fs::path& dir) {
   artifact.key = dir.filename();
   artifact.dir = dir;
   artifact.bzimage = dir / "bzImage";
-  if (!packaged) {
+  if (packaged) {
+    artifact.modules = modules_in(dir / "modules");
+  } else {
     artifact.vmlinux = dir / "vmlinux";
     artifact.widener = dir / "mmquake_widener.ko";
   }

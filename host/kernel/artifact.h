@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
 // The folder of a finished kernel: CACHE/kernels/KEY/{bzImage,vmlinux,mmquake_widener.ko,config,
-// artifact.json}; without vmlinux and widener when it came out of a package.
+// artifact.json}; modules/ instead of vmlinux and widener when it came out of a package.
 #pragma once
 
 #include <filesystem>

@@ -23,9 +23,11 @@ struct KernelArtifact {
   std::filesystem::path bzimage;
   std::filesystem::path vmlinux;  // with line tables and inlines; empty of a packaged kernel
   std::filesystem::path widener;  // mmquake_widener.ko; empty of a packaged kernel
-  std::string release;            // uname -r
-  std::string source;             // identity: "debian:linux-source-6.1=6.1.192-2"
-  std::string built_at;           // ISO 8601, UTC
+  // Of a packaged kernel: what guests use of it as modules, in the order in which they are loaded.
+  std::vector<std::filesystem::path> modules;
+  std::string release;   // uname -r
+  std::string source;    // identity: "debian:linux-source-6.1=6.1.192-2"
+  std::string built_at;  // ISO 8601, UTC
   // While a copy of this lives, gc leaves the artifact alone, also another process's gc.
   std::shared_ptr<const void> lease;
 };

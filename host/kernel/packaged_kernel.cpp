@@ -12,6 +12,7 @@
 
 #include "host/kernel/artifact.h"
 #include "host/kernel/files.h"
+#include "host/kernel/modules.h"
 
 namespace mmquake::kernel {
 namespace fs = std::filesystem;
@@ -137,7 +138,7 @@ std::string identity_of(const std::vector<Package>& packages) {
 }
 
 std::string key_of(const std::vector<Package>& packages) {
-  return hash_of("mmquake packaged kernel 1\n" + identity_of(packages));
+  return hash_of("mmquake packaged kernel 2\n" + identity_of(packages));
 }
 
 Result<std::vector<Package>> resolve_packaged(const KernelSpec& spec, const fs::path& cache,
@@ -177,6 +178,10 @@ Result<> obtain_packaged(const KernelSpec& spec, const std::vector<Package>& pac
     if (auto moved = move_to(kernel->image, out / "bzImage"); !moved) return moved;
     if (kernel->config) {
       if (auto moved = move_to(*kernel->config, out / "config"); !moved) return moved;
+    }
+    if (auto taken = take_modules(scratch / "files", kernel->release, out / "modules", reporter);
+        !taken) {
+      return taken;
     }
     const std::string text = describe(spec, packages, kernel->release).dump(2) + "\n";
     if (auto written = write_text(out / "artifact.json", text); !written) return written;

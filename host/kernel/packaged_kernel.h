@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
 // A kernel as its distribution built it: taken out of binary packages, neither patched nor
-// compiled. Such an artifact has no vmlinux with debug information and no widener.
+// compiled. Such an artifact has no vmlinux with debug information and no widener; it has the
+// modules that guests use.
 #pragma once
 
 #include <filesystem>
@@ -26,7 +27,7 @@ Result<std::vector<Package>> resolve_packaged(const KernelSpec& spec,
 
 // "debian-image:linux-image-6.1.0-49-cloud-amd64=6.1.192-2", with all packages that hold something.
 std::string identity_of(const std::vector<Package>& packages);
-// The artifact's key: a hash of the identity.
+// The artifact's key: a hash of the identity, and of what an artifact holds.
 std::string key_of(const std::vector<Package>& packages);
 
 // Downloads and unpacks the packages and puts the kernel into `dir` by one rename.

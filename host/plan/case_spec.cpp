@@ -50,7 +50,7 @@ constexpr std::string_view kSymbolLetters =
     "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.";
 
 // symbol or symbol+0xOFFSET
-bool is_site(std::string_view text) {
+bool is_place(std::string_view text) {
   const std::size_t plus = text.find('+');
   const std::string_view symbol = text.substr(0, plus);
   if (symbol.empty() || symbol.find_first_not_of(kSymbolLetters) != std::string_view::npos)
@@ -59,6 +59,16 @@ bool is_site(std::string_view text) {
   const std::string_view offset = text.substr(plus + 1);
   return offset.size() > 2 && offset.size() <= 10 && offset.substr(0, 2) == "0x" &&
          offset.find_first_not_of("0123456789abcdefABCDEF", 2) == std::string_view::npos;
+}
+
+// Kernels name one place differently: "folio_mc_copy|folio_copy" is the first that there is.
+bool is_site(std::string_view text) {
+  for (;;) {
+    const std::size_t bar = text.find('|');
+    if (!is_place(text.substr(0, bar))) return false;
+    if (bar == std::string_view::npos) return true;
+    text.remove_prefix(bar + 1);
+  }
 }
 
 WidenSite read_widen(ConfigTable& table) {
@@ -124,7 +134,9 @@ bool is_finding_kind(std::string_view kind) {
 std::optional<WidenFault> find_fault(const WidenSite& site) {
   if (!is_site(site.site) || site.site.size() > kMaxNameBytes) {
     return WidenFault{"site",
-                      fmt::format("is '{}'; it must be SYMBOL or SYMBOL+0xOFFSET", site.site)};
+                      fmt::format("is '{}'; it must be SYMBOL or SYMBOL+0xOFFSET, or several "
+                                  "with '|' between them",
+                                  site.site)};
   }
   if (site.max_us < 1 || site.max_us > kMaxDelayUs) {
     return WidenFault{"max_us",

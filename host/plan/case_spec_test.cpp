@@ -165,6 +165,8 @@ TEST_F(CaseSpecTest, AWidenSiteIsWhatTheModuleTakes) {
       {"max_us = 1\n", "'widen[0].site' is missing"},
       {"site = \"f\"\n", "'widen[0].max_us' is missing"},
       {"site = \"f g\"\nmax_us = 1\n", "it must be SYMBOL or SYMBOL+0xOFFSET"},
+      {"site = \"f|\"\nmax_us = 1\n", "'|' between them"},
+      {"site = \"|f\"\nmax_us = 1\n", "'|' between them"},
       {"site = \"f+12\"\nmax_us = 1\n", "SYMBOL+0xOFFSET"},
       {"site = \"f+0x\"\nmax_us = 1\n", "SYMBOL+0xOFFSET"},
       {"site = \"+0x1\"\nmax_us = 1\n", "SYMBOL+0xOFFSET"},

@@ -119,9 +119,10 @@ WorkloadInfo PinLayouts::info() {
   }
   info.params.push_back(choice_param("layout", std::move(layouts),
                                      "how PTEs and pages go together; all: one after another"));
-  info.params.push_back(choice_param("consumer", {"io_uring", "rxe", "gup_test"},
-                                     "who pins; rxe is RDMA by soft-RoCE; gup_test before 6.2 "
-                                     "cannot hold a pin: it warns in the kernel's log"));
+  info.params.push_back(
+      choice_param("consumer", {"io_uring", "rxe", "gup_test", "gup_test-hold"},
+                   "who pins; rxe is RDMA by soft-RoCE; gup_test looks itself and "
+                   "warns in the kernel's log; from 6.2 on it can hold a pin"));
   info.params.push_back(
       choice_param("place", {"movable", "cma"}, "the memory that no long-term pin may be in"));
   info.params.push_back(choice_param(

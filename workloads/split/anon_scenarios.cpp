@@ -7,10 +7,10 @@
 
 #include <array>
 
+#include "guest/memory/ram_swap.h"
 #include "workloads/split/reservation.h"
 #include "workloads/split/scenario.h"
 #include "workloads/split/split_command.h"
-#include "workloads/split/swap_disk.h"
 
 namespace mmquake {
 namespace {
@@ -34,7 +34,7 @@ class TwoPtes final : public SplitScenario {
 
   Result<> set_up(const std::vector<int>& /*nodes*/, Provoke provoke) override {
     provoke_ = provoke;
-    if (Result<> ready = pageout_ ? swap_.set() : command_.open(); !ready) {
+    if (Result<> ready = pageout_ ? swap_.start() : command_.open(); !ready) {
       return ready;
     }
     return addresses_.reserve(kD + kHugePage);
@@ -82,7 +82,7 @@ class TwoPtes final : public SplitScenario {
   Provoke provoke_ = Provoke::kNone;
   Reservation addresses_;
   SplitCommand command_;
-  SwapDisk swap_;
+  RamSwap swap_;
 };
 
 // Huge pages are split, and their PMDs become tables of migration entries for a while, as somebody
@@ -165,12 +165,16 @@ std::unique_ptr<SplitScenario> make_anon_scenario(std::string_view name) {
 
 std::vector<std::string> scenario_names() {
   return {"anon-split-dontneed", "anon-pageout",  "shmem-single-pte", "truncate-munmap",
-          "smaps-split",         "move-dontneed", "munlock-split",    "mlock-truncate"};
+          "smaps-split",         "move-dontneed", "munlock-split",    "mlock-truncate",
+          "pageout-touch",       "move-touch"};
 }
 
 std::unique_ptr<SplitScenario> make_scenario(std::string_view name) {
   std::unique_ptr<SplitScenario> scenario = make_anon_scenario(name);
-  return scenario ? std::move(scenario) : make_shmem_scenario(name);
+  if (!scenario) {
+    scenario = make_shmem_scenario(name);
+  }
+  return scenario ? std::move(scenario) : make_wait_scenario(name);
 }
 
 }  // namespace mmquake

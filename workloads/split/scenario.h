@@ -28,6 +28,8 @@ class SplitScenario {
   // The event of /proc/vmstat without which nothing was tested.
   virtual const char* proof() const = 0;
   virtual bool can(Provoke provoke) const = 0;
+  // Functions of the kernel of which the first that there is shall be counted; none is no lack.
+  virtual std::vector<std::string> watched() const { return {}; }
   // The part of first(), from its start on, in which second() matters; for the OverlapTuner.
   virtual double focus() const { return 1; }
 
@@ -52,5 +54,6 @@ std::unique_ptr<SplitScenario> make_scenario(std::string_view name);
 // For make_scenario(): nullptr if it is not one of theirs.
 std::unique_ptr<SplitScenario> make_anon_scenario(std::string_view name);
 std::unique_ptr<SplitScenario> make_shmem_scenario(std::string_view name);
+std::unique_ptr<SplitScenario> make_wait_scenario(std::string_view name);
 
 }  // namespace mmquake

@@ -77,13 +77,15 @@ class ShmemScenario : public SplitScenario {
     if (Result<> made = file_.create(); !made) {
       return made;
     }
-    if (Result<> open = command_.open(); !open) {
+    if (Result<> open = by_command() ? command_.open() : Result<>(); !open) {
       return open;
     }
     return addresses_.reserve(kReserved);
   }
 
  protected:
+  // Whether it is debugfs that splits.
+  virtual bool by_command() const { return false; }
   static constexpr std::size_t kReserved = 4 * kHugePage;
 
   // A fresh huge page, mapped by a PMD and stamped at both ends.
@@ -152,6 +154,9 @@ class SinglePte final : public ShmemScenario {
   Result<std::vector<SeenValue>> look(std::uint64_t stamp) override {
     return both(in_file(Must::kStay, 0, stamp), in_file(Must::kStay, kLastPage, stamp));
   }
+
+ protected:
+  bool by_command() const override { return true; }
 };
 
 // A file is cut to nothing while its PMD is unmapped.
@@ -245,6 +250,9 @@ class MunlockSplit final : public ShmemScenario {
   Result<std::vector<SeenValue>> look(std::uint64_t stamp) override {
     return both(in_file(Must::kStay, 0, stamp), in_file(Must::kStay, kLastPage, stamp));
   }
+
+ protected:
+  bool by_command() const override { return true; }
 };
 
 // A file ends in the middle of a huge page that is locked: the kernel splits it and cuts off what

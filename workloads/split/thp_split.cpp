@@ -32,6 +32,7 @@
 
 #include "guest/memory/kernel_counters.h"
 #include "guest/memory/page_map.h"
+#include "guest/memory/probe_count.h"
 #include "guest/race/overlap_tuner.h"
 #include "guest/race/pair_gate.h"
 #include "guest/runner/workload.h"
@@ -77,6 +78,7 @@ class ThpSplit final : public Workload {
 
  private:
   Result<> try_for_huge_page();
+  void watch_function(Environment& env);
   Result<> count_events();
   // Is the page that was prepared a huge one?
   Result<bool> is_huge() const;
@@ -102,6 +104,8 @@ class ThpSplit final : public Workload {
   std::uint64_t rounds_ = 0;
 
   std::vector<KernelEvent> events_;
+  std::optional<ProbeCount> probe_;
+  Counter calls_;
   Counter attempts_, overlaps_, huge_, not_huge_;
   std::mutex mutex_;  // finding_ and error_
   std::optional<FindingRecord> finding_;
@@ -158,7 +162,7 @@ Result<> ThpSplit::set_up(Environment& env) {
   huge_ = env.counter("pages/huge");
   not_huge_ = env.counter("pages/not-huge");
   for (const char* event : {"thp_split_page", "thp_split_page_failed", "thp_split_pmd",
-                            "thp_file_mapped", "thp_migration_success"}) {
+                            "thp_file_mapped", "pgmigrate_success", "thp_migration_success"}) {
     const bool shown = std::string_view(event) == "thp_migration_success";
     events_.push_back({event, env.counter(shown ? "thp_migrations" : event)});
   }
@@ -189,7 +193,21 @@ Result<> ThpSplit::set_up(Environment& env) {
   for (KernelEvent& event : events_) {
     event.before = value_of(*vmstat, event.name);
   }
+  watch_function(env);
   return {};
+}
+
+void ThpSplit::watch_function(Environment& env) {
+  if (scenario_->watched().empty()) {
+    return;
+  }
+  Result<ProbeCount> probe = ProbeCount::start(scenario_->watched());
+  if (!probe) {
+    env.note(probe.error().message);
+    return;
+  }
+  probe_.emplace(std::move(*probe));
+  calls_ = env.counter("calls/" + probe_->function());
 }
 
 // Without huge pages no attempt would test anything.
@@ -322,6 +340,13 @@ Result<> ThpSplit::count_events() {
   for (KernelEvent& event : events_) {
     event.update(*vmstat);
   }
+  if (probe_) {
+    const Result<std::uint64_t> calls = probe_->calls();
+    if (!calls) {
+      return tl::make_unexpected(calls.error());
+    }
+    calls_.add(*calls - std::min(*calls, calls_.value()));
+  }
   return {};
 }
 
@@ -353,6 +378,9 @@ Result<> ThpSplit::verify_work() {
     if (event.name == scenario_->proof() && event.counter.value() == 0) {
       return broken(fmt::format("/proc/vmstat counted no {}", event.name));
     }
+  }
+  if (probe_ && calls_.value() == 0) {
+    return broken(fmt::format("the kernel never called {}", probe_->function()));
   }
   return {};
 }

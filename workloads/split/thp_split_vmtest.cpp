@@ -2,9 +2,12 @@
 //
 // The oracle of thp-split: what it must find on a clean kernel once the workload breaks its own
 // rules, and nothing else. (That the kernel's own reports are found is what the cases show.)
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <fstream>
+#include <iterator>
 
 #include "workloads/vm_run.h"
 
@@ -47,6 +50,22 @@ TEST_P(ThpSplitOracle, FindsWhatWasProvokedAndNothingElse) {
   EXPECT_EQ(verdict["findings"][0]["title"], provocation.title);
 }
 
+// Record channel and swap disk are modules there.
+TEST(ThpSplitOnAPackagedKernel, ItsModulesAreLoaded) {
+  const std::string kernel = "debian-5.10";
+  if (!is_built(kernel)) GTEST_SKIP() << "run: mmquake kernel build " << kernel;
+  const VmRun ran = run_in_vm("packaged-pageout",
+                              {"thp-split", "--machine", "numa2-small", "--seconds", "4", "--param",
+                               "scenario=anon-pageout"},
+                              kernel);
+  ASSERT_FALSE(ran.verdict.is_discarded()) << ran.output;
+  EXPECT_EQ(ran.verdict["verdict"], "passed") << ran.text;
+  std::ifstream console(ran.directory / "console.log");
+  const std::string text((std::istreambuf_iterator<char>(console)),
+                         std::istreambuf_iterator<char>());
+  EXPECT_THAT(text, testing::HasSubstr("records go to /dev/vport"));
+}
+
 INSTANTIATE_TEST_SUITE_P(All, ThpSplitOracle,
                          testing::Values(Provocation{"anon-split-dontneed", "no-zap", kCameBack},
                                          Provocation{"anon-split-dontneed", "scribble", kLost},
@@ -60,7 +79,11 @@ INSTANTIATE_TEST_SUITE_P(All, ThpSplitOracle,
                                          Provocation{"move-dontneed", "scribble", kLost},
                                          Provocation{"mlock-truncate", "no-zap", kCameBack},
                                          Provocation{"mlock-truncate", "scribble", kLost},
-                                         Provocation{"mlock-truncate", "none", ""}),
+                                         Provocation{"mlock-truncate", "none", ""},
+                                         Provocation{"pageout-touch", "scribble", kLost},
+                                         Provocation{"pageout-touch", "none", ""},
+                                         Provocation{"move-touch", "scribble", kLost},
+                                         Provocation{"move-touch", "none", ""}),
                          [](const testing::TestParamInfo<Provocation>& test) {
                            std::string name = test.param.scenario + "_" + test.param.provoke;
                            std::replace(name.begin(), name.end(), '-', '_');

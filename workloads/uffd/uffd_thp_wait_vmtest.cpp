@@ -44,12 +44,34 @@ INSTANTIATE_TEST_SUITE_P(All, UffdThpWaitOracle,
                                          Provocation{"shmem-missing", "late-fill",
                                                      "reads/before-fill"},
                                          Provocation{"anon-wp", "no-wake", "waits/innocent"},
-                                         Provocation{"anon-wp", "wp-no-write", "waits/innocent"}),
+                                         Provocation{"anon-wp", "wp-no-write", "waits/innocent"},
+                                         Provocation{"anon-collapse", "no-wake", "waits/innocent"},
+                                         Provocation{"anon-collapse", "none", "collapse/done"}),
                          [](const testing::TestParamInfo<Provocation>& test) {
                            std::string name = test.param.variant + "_" + test.param.provoke;
                            std::replace(name.begin(), name.end(), '-', '_');
                            return name;
                          });
+
+// On a kernel without UFFDIO_MOVE anon-move is skipped; MADV_COLLAPSE is in 6.1 already.
+TEST(UffdThpWaitContent, AChangedPageIsFound) {
+  const VmRun ran =
+      run_in_vm("anon-collapse-scribble", {"uffd-thp-wait", "--seconds", "10", "--param",
+                                           "variant=anon-collapse", "--param", "provoke=scribble"});
+  EXPECT_EQ(ran.exit_code, 1) << ran.output;
+  ASSERT_FALSE(ran.verdict.is_discarded()) << ran.output;
+  EXPECT_EQ(ran.verdict["verdict"], "found") << ran.text;
+  EXPECT_EQ(ran.verdict["findings"][0]["title"],
+            "a page that userfaultfd brought holds other bytes");
+}
+
+TEST(UffdThpWaitContent, WithoutUffdioMoveIsSkippedAndNamed) {
+  const VmRun ran =
+      run_in_vm("anon-move", {"uffd-thp-wait", "--seconds", "5", "--param", "variant=anon-move"});
+  EXPECT_EQ(ran.exit_code, 4) << ran.output;
+  ASSERT_FALSE(ran.verdict.is_discarded()) << ran.output;
+  EXPECT_EQ(ran.verdict["verdict"], "skipped") << ran.text;
+}
 
 }  // namespace
 }  // namespace mmquake
