@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "host/cli/case_sides.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 namespace mmquake {
@@ -25,6 +27,15 @@ bool is_expected(const CaseSpec& spec, const Side& side, const TrialResult& resu
       result.verdict.findings.begin(), result.verdict.findings.end(), [&](const Finding& finding) {
         return holds(spec.expect_titles, finding.title) && holds(spec.expect_kinds, finding.kind);
       });
+}
+
+std::string side_repeat_command(const CommonOptions& common, const CaseSpec& spec, const Side& side,
+                                std::uint64_t seed) {
+  std::string out =
+      fmt::format("{} repro {} --seed {} --seconds {} --kernel {}", shell_word(common.program),
+                  shell_word(spec.name), seed, side.seconds, shell_word(side.kernel));
+  for (const std::string& bug : side.bugs) out += " --bugs " + shell_word(bug);
+  return out + vm_options_text(common);
 }
 
 Result<TrialPlan> plan_side(Session& session, const CaseSpec& spec, const Side& side,
