@@ -108,13 +108,14 @@ inline TrialResult broken_trial(const std::string& reason) {
   return out;
 }
 
-inline CampaignItem fake_item(const std::string& name, const std::string& kernel) {
+inline CampaignItem fake_item(const std::string& name, const std::string& kernel,
+                              double seconds = 20) {
   CampaignItem out;
   out.case_name = name;
   out.workload = "w";
   out.kernel = kernel;
   out.machine = "m";
-  out.seconds = 20;
+  out.seconds = seconds;
   return out;
 }
 

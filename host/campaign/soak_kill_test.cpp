@@ -41,8 +41,9 @@ Result<TrialResult> fake_trial(std::uint64_t number) {
   return passed_trial();
 }
 
+// Kernels whose times never come close to a tie: what a restart costs must not change the order.
 std::vector<CampaignItem> fake_items() {
-  return {fake_item("a", "k"), fake_item("b", "k"), fake_item("c", "other")};
+  return {fake_item("a", "k"), fake_item("b", "k"), fake_item("c", "other", 26.3)};
 }
 
 StoredCampaign fake_campaign(const fs::path& root) {
@@ -69,7 +70,7 @@ int soak(const fs::path& root) {
       [](const auto&, std::uint64_t number, const auto&) { return fake_trial(number); });
   FakeListener listener;
   SoakSettings settings = quick_settings();
-  settings.back_off.first = 0.1;
+  settings.back_off.first = 0;
   Soak soak(all->front(), fake_items(), *store, world, listener, settings);
   auto end = soak.run();
   return end && *end == SoakEnd::kBudget ? 0 : 5;

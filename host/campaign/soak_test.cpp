@@ -115,7 +115,7 @@ TEST_F(SoakTest, AKernelThatVanishesIsBrokenAndNeverAFinding) {
   ASSERT_EQ(run(world).value(), SoakEnd::kBudget);
   for (const StoredTrial& trial : trials()) {
     EXPECT_EQ(trial.verdict, trial.kernel == "k" ? Outcome::kBroken : Outcome::kPassed);
-    if (trial.kernel == "k") EXPECT_THAT(trial.reason, HasSubstr("no such file"));
+    EXPECT_THAT(trial.reason, HasSubstr(trial.kernel == "k" ? "no such file" : ""));
   }
 }
 
@@ -172,6 +172,8 @@ TEST_F(SoakTest, AResumedCampaignDrawsAsTheUninterruptedOne) {
     return out;
   };
   campaign_.budget_trials = 20;
+  // Kernels whose times never come close to a tie, which the time of a restart could turn.
+  items_[2].seconds = 26.3;
   FakeWorld whole([](const auto&, auto, const auto&) { return passed_trial(); });
   ASSERT_TRUE(run(whole));
   const auto expected = items_of(trials());
