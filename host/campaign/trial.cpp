@@ -244,6 +244,7 @@ Result<Observation> Watch::follow(Machine& machine, const std::function<bool()>&
 }
 
 void Watch::fill(TrialResult& result) const {
+  result.end = seen_.end;
   if (seen_.hello) result.hello = *seen_.hello;
   if (seen_.summary) {
     result.summary = *seen_.summary;

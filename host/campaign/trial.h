@@ -42,6 +42,7 @@ using TrialObserver = std::function<void(const TrialStatus&)>;
 
 struct TrialResult {
   Verdict verdict;
+  TrialEnd end = TrialEnd::kHostFailure;
   Hello hello;      // empty when the guest never said hello
   Summary summary;  // empty when there was none; then from the last heartbeat
   double slowdown = 0;

@@ -56,6 +56,15 @@ bool is_expected(const CaseSpec& spec, const Side& side, const TrialResult& resu
       });
 }
 
+std::string side_repeat_command(const CommonOptions& common, const CaseSpec& spec, const Side& side,
+                                std::uint64_t seed) {
+  std::string out =
+      fmt::format("{} repro {} --seed {} --seconds {} --kernel {}", shell_word(common.program),
+                  shell_word(spec.name), seed, side.seconds, shell_word(side.kernel));
+  for (const std::string& bug : side.bugs) out += " --bugs " + shell_word(bug);
+  return out + vm_options_text(common);
+}
+
 Result<TrialPlan> plan_side(Session& session, const CaseSpec& spec, const Side& side,
                             const CaseOverrides& overrides) {
   std::map<std::string, std::string> params = spec.params;

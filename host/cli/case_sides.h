@@ -42,6 +42,10 @@ struct CaseOverrides {
   std::map<std::string, std::string> params;
 };
 
+// The command that repeats one trial of a side.
+std::string side_repeat_command(const CommonOptions& common, const CaseSpec& spec, const Side& side,
+                                std::uint64_t seed);
+
 // Everything that a trial of this side needs but seed, name and directory. Builds the kernel.
 Result<TrialPlan> plan_side(Session& session, const CaseSpec& spec, const Side& side,
                             const CaseOverrides& overrides);

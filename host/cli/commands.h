@@ -24,6 +24,10 @@ struct RunOptions {
 // Runs a workload; exit code 0 passed, 1 found, 3 broken, 4 skipped.
 int run_workload(const CommonOptions& common, const RunOptions& options);
 
+// The command that repeats one trial of it.
+std::string run_repeat_command(const CommonOptions& common, const RunOptions& options,
+                               std::uint64_t seed);
+
 struct ReproOptions {
   std::string case_name;
   std::string kernel;   // empty: the case's bug kernel and clean kernel; else only this one
@@ -51,6 +55,22 @@ struct ScoreOptions {
 // Runs cases on both their kernels and prints the table. Exit code 0 when all are good, 1 when a
 // bug was missed too often or a clean kernel accused, 3 broken, 4 skipped.
 int score_cases(const CommonOptions& common, const ScoreOptions& options);
+
+struct SoakOptions {
+  std::string campaign;      // a name or file; may be empty with resume, summary and check
+  double seconds = 0;        // host time; 0: the campaign's budget
+  std::uint64_t trials = 0;  // 0: the campaign's
+  int jobs = 0;              // VMs at a time; 0: as many as this host takes well
+  std::uint64_t seed = 0;    // 0: drawn, and printed
+  bool resume = false;       // go on with campaign `id`, or with the newest that has not ended
+  bool summary = false;      // only print what the store has of it
+  bool check = false;        // only look for faults in the store
+  std::int64_t id = 0;       // 0: the newest
+};
+
+// Runs a campaign, or goes on with one. Exit code 1 when anything was found, else 3 when a trial
+// broke or none was run, 4 when all were skipped, 0 clean.
+int soak(const CommonOptions& common, const SoakOptions& options);
 
 // Prints cases, workloads with their parameters, kernels with their switches, and machines.
 int list_all(const CommonOptions& common);

@@ -10,6 +10,7 @@
 #include "host/cli/interrupt.h"
 #include "host/cli/kernel_command.h"
 #include "host/machine/reaper.h"
+#include "host/plan/duration.h"
 
 namespace mmquake {
 namespace {
@@ -27,6 +28,7 @@ constexpr const char* kExamples =
     "  mmquake score --quick                     is every known bug found, and no clean kernel "
     "blamed?\n"
     "  mmquake run migrate-verify --kernel clean --seconds 120\n"
+    "  mmquake soak nightly --for 8h             everything, all night\n"
     "\nExit codes: 0 as expected, 1 a finding where none was expected or none where one was,\n"
     "2 usage, 3 broken (harness or host), 4 skipped, 128+n ended by signal n.\n";
 
@@ -120,6 +122,83 @@ void add_score(CLI::App& app, CommonOptions& common, ScoreOptions& score, int& c
   command->callback([&] { code = score_cases(common, score); });
 }
 
+constexpr const char* kSoakHelp =
+    "\nA campaign (configs/campaigns/NAME.toml) says which cases and workloads run on which "
+    "kernels,\n"
+    "and for how long. Every trial is in the store (runs/store.sqlite in the state folder) before "
+    "it\n"
+    "starts, so whatever is killed at any moment is continued by --resume: no trial is lost or\n"
+    "counted twice. Findings do not stop a soak.\n"
+    "\nExamples:\n"
+    "  mmquake soak clean --for 2h         every workload where nothing may be found\n"
+    "  mmquake soak nightly                what the systemd timer runs\n"
+    "  mmquake soak my.toml --trials 100 --jobs 2 --seed 7\n"
+    "  mmquake soak --resume               go on with the newest campaign that has not ended\n"
+    "  mmquake soak --resume 3 --for 12h   campaign 3, with a larger budget\n"
+    "  mmquake soak --summary              what the newest campaign has found\n"
+    "\nExit codes: 1 something was found; else 3 a trial broke, or none was run; else 4 all were\n"
+    "skipped; else 0. 2 usage, 128+n ended by signal n (Ctrl-C prints how to go on).\n";
+
+// A whole number or nothing.
+void set_id(SoakOptions& soak, const std::vector<std::string>& values) {
+  for (const std::string& value : values) {
+    if (value.empty()) continue;
+    if (!CLI::detail::lexical_cast(value, soak.id) || soak.id < 1) {
+      throw CLI::ValidationError("'" + printable(value) + "'", "is not a campaign's number");
+    }
+  }
+}
+
+void add_soak(CLI::App& app, CommonOptions& common, SoakOptions& soak, int& code) {
+  CLI::App* command = app.add_subcommand(
+      "soak", "Run many trials of a campaign, for hours: is anything broken tonight?");
+  command->footer(kSoakHelp);
+  command->add_option("CAMPAIGN", soak.campaign, "Its name in configs/campaigns, or a .toml file");
+  command->add_option_function<std::string>(
+      "--for",
+      [&soak](const std::string& text) {
+        auto seconds = parse_duration(text);
+        if (!seconds) throw CLI::ValidationError("--for", seconds.error().message);
+        soak.seconds = *seconds;
+      },
+      "Host time instead of the campaign's budget: 90s, 30m, 8h, 1h30m, 2d");
+  command->add_option("--trials", soak.trials, "Trials instead of the campaign's budget")
+      ->check(CLI::Range(1, 1000000, "1 to 1000000"));
+  command
+      ->add_option("--jobs", soak.jobs,
+                   "VMs at a time (default: a core for each vCPU, as memory allows; at least 1)")
+      ->check(CLI::Range(1, 256, "1 to 256"));
+  command->add_option("--seed", soak.seed, "Decides order and seed of every trial; 0 draws one");
+  command
+      ->add_option_function<std::vector<std::string>>(
+          "--resume",
+          [&soak](const std::vector<std::string>& values) {
+            soak.resume = true;
+            set_id(soak, values);
+          },
+          "Go on with campaign ID, or with the newest that has not ended")
+      ->expected(0, 1)
+      ->type_name("[ID]");
+  command
+      ->add_option_function<std::vector<std::string>>(
+          "--summary",
+          [&soak](const std::vector<std::string>& values) {
+            soak.summary = true;
+            set_id(soak, values);
+          },
+          "Only print the summary of campaign ID, or of the newest")
+      ->expected(0, 1)
+      ->type_name("[ID]");
+  command->add_flag("--check", soak.check, "Only look for faults in the store");
+  add_vm_options(*command, common);
+  command->callback([&] {
+    if (soak.campaign.empty() && !soak.resume && !soak.summary && !soak.check) {
+      throw CLI::ValidationError("CAMPAIGN", "is missing: say which one, or --resume");
+    }
+    code = mmquake::soak(common, soak);
+  });
+}
+
 // CLI11 prints its own text for --help and usage errors; ours adds where to look.
 int usage_error(CLI::App& app, const CLI::ParseError& error, int argc, char** argv) {
   if (error.get_exit_code() == 0) return app.exit(error);
@@ -144,6 +223,7 @@ int run_main(int argc, char** argv) {
   RunOptions run;
   ReproOptions repro;
   ScoreOptions score;
+  SoakOptions soak;
   int code = 0;
   CLI::App app(kAbout, "mmquake");
   app.footer(kExamples);
@@ -160,6 +240,7 @@ int run_main(int argc, char** argv) {
   add_run(app, common, run, code);
   add_repro(app, common, repro, code);
   add_score(app, common, score, code);
+  add_soak(app, common, soak, code);
   add_kernel_command(app, common.json, code);
   add_doctor_command(app, common.json, code);
   try {

@@ -42,9 +42,7 @@ std::string repeat_command(const CommonOptions& common, const ReproOptions& opti
   if (options.seconds > 0) out += fmt::format(" --seconds {}", options.seconds);
   for (const std::string& param : options.params) out += " --param " + shell_word(param);
   for (const std::string& bug : options.bugs) out += " --bugs " + shell_word(bug);
-  if (common.accel != "auto") out += " --accel " + common.accel;
-  if (common.connect != "qemu:///embed") out += " --connect " + shell_word(common.connect);
-  return out;
+  return out + vm_options_text(common);
 }
 
 // What --trials is for: "found in 10 of 10 trials, after 2.1 s (median), 4.0 s (most)".

@@ -11,20 +11,6 @@
 namespace mmquake {
 namespace {
 
-std::string repeat_command(const CommonOptions& common, const RunOptions& options,
-                           std::uint64_t seed) {
-  std::string out =
-      fmt::format("{} run {} --kernel {} --machine {} --seconds {} --seed {}",
-                  shell_word(common.program), options.workload, shell_word(options.kernel),
-                  shell_word(options.machine), options.seconds, seed);
-  for (const std::string& param : options.params) out += " --param " + shell_word(param);
-  for (const std::string& bug : options.bugs) out += " --bugs " + shell_word(bug);
-  for (const std::string& site : options.widen) out += " --widen " + shell_word(site);
-  if (common.accel != "auto") out += " --accel " + common.accel;
-  if (common.connect != "qemu:///embed") out += " --connect " + shell_word(common.connect);
-  return out;
-}
-
 Result<GuestPlan> guest_plan(const Session& session, const RunOptions& options) {
   GuestPlan guest;
   auto params = parse_params(options.params);
@@ -86,7 +72,8 @@ Result<std::vector<ReportedTrial>> run_trials(Session& session, const RunOptions
     trial.plan.guest.seed = first + static_cast<std::uint64_t>(i);
     trial.plan.name = fmt::format("trial-{:03}", i + 1);
     trial.plan.directory = *root / trial.plan.name;
-    trial.plan.repeat_command = repeat_command(session.options(), options, trial.plan.guest.seed);
+    trial.plan.repeat_command =
+        run_repeat_command(session.options(), options, trial.plan.guest.seed);
     auto ran = session.run(std::move(trial));
     if (!ran) return tl::make_unexpected(ran.error());
     print_trial(session, *ran);
@@ -96,6 +83,18 @@ Result<std::vector<ReportedTrial>> run_trials(Session& session, const RunOptions
 }
 
 }  // namespace
+
+std::string run_repeat_command(const CommonOptions& common, const RunOptions& options,
+                               std::uint64_t seed) {
+  std::string out =
+      fmt::format("{} run {} --kernel {} --machine {} --seconds {} --seed {}",
+                  shell_word(common.program), options.workload, shell_word(options.kernel),
+                  shell_word(options.machine), options.seconds, seed);
+  for (const std::string& param : options.params) out += " --param " + shell_word(param);
+  for (const std::string& bug : options.bugs) out += " --bugs " + shell_word(bug);
+  for (const std::string& site : options.widen) out += " --widen " + shell_word(site);
+  return out + vm_options_text(common);
+}
 
 int run_workload(const CommonOptions& common, const RunOptions& options) {
   auto session = Session::open(common);

@@ -81,15 +81,6 @@ Result<std::vector<PlannedCase>> plan_cases(Session& session, const ScoreOptions
   return out;
 }
 
-std::string repeat_command(const Session& session, const PlannedCase& planned, const Side& side,
-                           std::uint64_t seed) {
-  std::string out = fmt::format("{} repro {} --seed {} --seconds {} --kernel {}",
-                                shell_word(session.options().program),
-                                shell_word(planned.spec.name), seed, side.seconds, side.kernel);
-  for (const std::string& bug : side.bugs) out += " --bugs " + bug;
-  return out;
-}
-
 // Runs the trials of one side. On the bug side of a quick score, until one has found it.
 Result<std::vector<ScoredTrial>> score_side(Session& session, const ScoreOptions& options,
                                             const PlannedCase& planned, std::size_t which,
@@ -106,7 +97,7 @@ Result<std::vector<ScoredTrial>> score_side(Session& session, const ScoreOptions
     place.number = i + 1;
     place.of = trials;
     place.seed = scores.seed + static_cast<std::uint64_t>(i);
-    place.repeat_command = repeat_command(session, planned, side, place.seed);
+    place.repeat_command = side_repeat_command(session.options(), planned.spec, side, place.seed);
     auto ran = run_side_trial(session, side, planned.plans[which], place);
     if (!ran) return tl::make_unexpected(ran.error());
     ScoredTrial scored;

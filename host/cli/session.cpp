@@ -155,14 +155,10 @@ Result<AcceleratorChoice> Session::accelerator(const KernelArtifact& kernel,
   return choose_accelerator(options_.accel, probe, **host, kernel, initramfs);
 }
 
-Result<std::filesystem::path> Session::run_directory(const std::string& label) {
-  const std::time_t now = std::time(nullptr);
-  std::tm utc = {};
-  gmtime_r(&now, &utc);
-  const std::string name = fmt::format("{:%Y-%m-%dT%H-%M-%SZ}-{}", utc, label);
-  std::filesystem::path root = options_.out.empty() ? state_dir() / "runs" / name : options_.out;
-  root = std::filesystem::absolute(root);
-  // Two runs in one second, or an --out that was used before: never mix two runs' files.
+namespace {
+
+// Two runs in one second, or an --out that was used before: never mix two runs' files.
+Result<std::filesystem::path> fresh_directory(const std::filesystem::path& root) {
   std::filesystem::path dir = root;
   for (int n = 2;; ++n) {
     std::error_code error;
@@ -173,21 +169,43 @@ Result<std::filesystem::path> Session::run_directory(const std::string& label) {
   }
 }
 
-Result<ReportedTrial> Session::run(ReportedTrial trial) {
+std::string timed_name(const std::string& label) {
+  const std::time_t now = std::time(nullptr);
+  std::tm utc = {};
+  gmtime_r(&now, &utc);
+  return fmt::format("{:%Y-%m-%dT%H-%M-%SZ}-{}", utc, label);
+}
+
+}  // namespace
+
+Result<std::filesystem::path> Session::run_directory(const std::string& label) {
+  if (options_.out.empty()) return directory_in(state_dir() / "runs", label);
+  return fresh_directory(std::filesystem::absolute(options_.out));
+}
+
+Result<std::filesystem::path> Session::directory_in(const std::filesystem::path& root,
+                                                    const std::string& label) {
+  return fresh_directory(std::filesystem::absolute(root) / timed_name(label));
+}
+
+Result<ReportedTrial> Session::run_quietly(ReportedTrial trial, const TrialObserver& observer) {
   auto host = hypervisor();
   if (!host) return tl::make_unexpected(host.error());
-  StatusLine status(human());
-  status.show(fmt::format("{} {}/{}: starting the VM", trial.side, trial.number, trial.of));
-  auto result = run_trial(
-      trial.plan, **host, [&](const TrialStatus& now) { status.show(status_text(trial, now)); },
-      interrupted);
+  auto result = run_trial(trial.plan, **host, observer, interrupted);
   if (!result) return tl::make_unexpected(result.error());
   trial.result = std::move(*result);
   trial.kernel =
       trial.plan.kernel.release.empty() ? trial.plan.kernel.name : trial.plan.kernel.release;
-  status.show(fmt::format("{} {}/{}: writing the report", trial.side, trial.number, trial.of));
   if (auto written = write_trial(trial); !written) return tl::make_unexpected(written.error());
   return trial;
+}
+
+Result<ReportedTrial> Session::run(ReportedTrial trial) {
+  StatusLine status(human());
+  status.show(fmt::format("{} {}/{}: starting the VM", trial.side, trial.number, trial.of));
+  const ReportedTrial what = trial;
+  return run_quietly(std::move(trial),
+                     [&](const TrialStatus& now) { status.show(status_text(what, now)); });
 }
 
 Result<std::map<std::string, std::string>> parse_params(const std::vector<std::string>& pairs) {
@@ -234,6 +252,13 @@ Result<WidenSite> parse_widen(const std::string& text) {
     return usage(fmt::format("--widen '{}': '{}' {}", text, fault->field, fault->what));
   }
   return site;
+}
+
+std::string vm_options_text(const CommonOptions& options) {
+  std::string out;
+  if (options.accel != "auto") out += " --accel " + options.accel;
+  if (options.connect != "qemu:///embed") out += " --connect " + shell_word(options.connect);
+  return out;
 }
 
 std::string shell_word(const std::string& word) {

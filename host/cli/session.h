@@ -58,8 +58,14 @@ class Session {
   // A fresh directory runs/TIME-LABEL for this run.
   Result<std::filesystem::path> run_directory(const std::string& label);
 
+  // A fresh directory TIME-LABEL in `root`.
+  Result<std::filesystem::path> directory_in(const std::filesystem::path& root,
+                                             const std::string& label);
+
   // Runs one trial with a status line, writes its files.
   Result<ReportedTrial> run(ReportedTrial trial);
+  // The same without a word. From any thread, once prepare() has been called.
+  Result<ReportedTrial> run_quietly(ReportedTrial trial, const TrialObserver& observer);
 
   // Where lasting text for a person goes: stdout, or stderr under --json.
   std::FILE* human() const { return options_.json ? stderr : stdout; }
@@ -86,6 +92,9 @@ Result<std::map<std::string, std::string>> parse_params(const std::vector<std::s
 
 // SITE[:MIN-MAX][:p=PROBABILITY][:comm=NAME][:spin], times in microseconds.
 Result<WidenSite> parse_widen(const std::string& text);
+
+// " --accel X --connect Y", as far as they are not the defaults: for a command that repeats.
+std::string vm_options_text(const CommonOptions& options);
 
 // A word for a POSIX shell, quoted only where it must be.
 std::string shell_word(const std::string& word);

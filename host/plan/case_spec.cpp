@@ -31,21 +31,6 @@ double read_seconds(ConfigTable& table, double fallback) {
   return table.has("seconds") ? table.number("seconds", kMinSeconds, kMaxSeconds) : fallback;
 }
 
-std::map<std::string, std::string> read_params(ConfigTable& table) {
-  std::map<std::string, std::string> out;
-  for (const auto& [key, value] : table.raw()) {
-    const std::string name(key.str());
-    if (const auto* text = value.as_string()) {
-      out[name] = text->get();
-    } else if (const auto* integer = value.as_integer()) {
-      out[name] = std::to_string(integer->get());
-    } else {
-      table.complain(name, "must be a string or an integer: a workload's parameters are no more");
-    }
-  }
-  return out;
-}
-
 constexpr std::string_view kSymbolLetters =
     "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.";
 
@@ -126,6 +111,21 @@ void read_sides(ConfigTable& root, CaseSpec& spec) {
 }
 
 }  // namespace
+
+std::map<std::string, std::string> read_params(ConfigTable& table) {
+  std::map<std::string, std::string> out;
+  for (const auto& [key, value] : table.raw()) {
+    const std::string name(key.str());
+    if (const auto* text = value.as_string()) {
+      out[name] = text->get();
+    } else if (const auto* integer = value.as_integer()) {
+      out[name] = std::to_string(integer->get());
+    } else {
+      table.complain(name, "must be a string or an integer: a workload's parameters are no more");
+    }
+  }
+  return out;
+}
 
 bool is_finding_kind(std::string_view kind) {
   return std::find(kFindingKinds.begin(), kFindingKinds.end(), kind) != kFindingKinds.end();

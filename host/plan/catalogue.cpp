@@ -55,6 +55,13 @@ std::vector<std::string> Catalogue::machine_names() const {
 std::vector<std::string> Catalogue::case_names() const {
   return names_in(root_ / "cases");
 }
+std::vector<std::string> Catalogue::campaign_names() const {
+  return names_in(root_ / "campaigns");
+}
+
+Result<fs::path> Catalogue::campaign_file(const std::string& name) const {
+  return locate(root_ / "campaigns", "campaign", name);
+}
 
 Result<KernelSpec> Catalogue::kernel(const std::string& name) const {
   const std::string prefix = name.substr(0, 4);

@@ -81,7 +81,7 @@ std::filesystem::path data_dir();
 
 class Catalogue {
  public:
-  // `root` holds kernels/, machines/ and cases/. Nothing is read before it is asked for.
+  // `root` holds kernels/, machines/, cases/ and campaigns/. Nothing is read before it is asked for.
   explicit Catalogue(std::filesystem::path root) : root_(std::move(root)) {}
 
   // A name may also be the path of a file (it holds a '/' or ends with .toml); a kernel also
@@ -91,10 +91,13 @@ class Catalogue {
   // The kernels, switches and the machine that it names exist; the workload is the guest's to
   // know (WorkloadCatalogue).
   Result<CaseSpec> find_case(const std::string& name) const;
+  // Where the campaign `name` is; read_campaign_spec() reads it.
+  Result<std::filesystem::path> campaign_file(const std::string& name) const;
   // Sorted; empty when the folder cannot be read.
   std::vector<std::string> kernel_names() const;
   std::vector<std::string> machine_names() const;
   std::vector<std::string> case_names() const;
+  std::vector<std::string> campaign_names() const;
 
  private:
   std::filesystem::path root_;

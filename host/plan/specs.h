@@ -4,6 +4,7 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -30,6 +31,9 @@ Result<CaseSpec> read_case_spec(const std::filesystem::path& file);
 
 // The key 'boot_args': each entry is one argument, so it holds no white space.
 std::vector<std::string> read_boot_args(ConfigTable& table);
+
+// A table of workload parameters: strings and integers, as text.
+std::map<std::string, std::string> read_params(ConfigTable& table);
 
 // What `complain` says about `key` (of the table `section`, empty for the root), with the file's
 // name and position.

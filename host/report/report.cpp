@@ -20,31 +20,8 @@ namespace {
 
 using nlohmann::json;
 
-// A single line of guest text: newlines would break the layout of a table.
-std::string one_line(std::string_view text, std::size_t limit = 200) {
-  std::string out = escape_for_terminal(text.substr(0, limit));
-  std::replace(out.begin(), out.end(), '\n', ' ');
-  std::replace(out.begin(), out.end(), '\t', ' ');
-  if (text.size() > limit) out += "...";
-  return out;
-}
-
 std::string painted(std::string_view text, const char* code, bool colour) {
   return colour ? fmt::format("\x1b[{}m{}\x1b[0m", code, text) : std::string(text);
-}
-
-std::string outcome_word(Outcome outcome, bool colour) {
-  switch (outcome) {
-    case Outcome::kFound:
-      return painted("FOUND  ", "1;31", colour);
-    case Outcome::kPassed:
-      return painted("passed ", "32", colour);
-    case Outcome::kBroken:
-      return painted("BROKEN ", "1;35", colour);
-    case Outcome::kSkipped:
-      return painted("skipped", "33", colour);
-  }
-  return "?";
 }
 
 // What a pass can show for its work: the headline counters of the workload, the delays that took
@@ -138,6 +115,28 @@ Tables split_counters(const Counters& counters) {
 
 }  // namespace
 
+std::string one_line(std::string_view text, std::size_t limit) {
+  std::string out = escape_for_terminal(text.substr(0, limit));
+  std::replace(out.begin(), out.end(), '\n', ' ');
+  std::replace(out.begin(), out.end(), '\t', ' ');
+  if (text.size() > limit) out += "...";
+  return out;
+}
+
+std::string outcome_word(Outcome outcome, bool colour) {
+  switch (outcome) {
+    case Outcome::kFound:
+      return painted("FOUND  ", "1;31", colour);
+    case Outcome::kPassed:
+      return painted("passed ", "32", colour);
+    case Outcome::kBroken:
+      return painted("BROKEN ", "1;35", colour);
+    case Outcome::kSkipped:
+      return painted("skipped", "33", colour);
+  }
+  return "?";
+}
+
 std::string thousands(std::uint64_t n) {
   std::string digits = std::to_string(n);
   for (std::size_t at = digits.size(); at > 3;) {
@@ -156,7 +155,8 @@ std::string verdict_line(const ReportedTrial& trial, bool colour) {
   const TrialResult& r = trial.result;
   std::string out = fmt::format("{:<9} {:<13} {} ", trial.kernel, trial.side,
                                 outcome_word(r.verdict.outcome, colour));
-  const std::string which = fmt::format("trial {}/{}", trial.number, trial.of);
+  const std::string which = trial.of > 0 ? fmt::format("trial {}/{}", trial.number, trial.of)
+                                         : fmt::format("trial {}", trial.number);
   switch (r.verdict.outcome) {
     case Outcome::kFound: {
       const Finding& first = r.verdict.findings.front();

@@ -17,10 +17,16 @@ struct ReportedTrial {
   std::string kernel;  // "6.1.192"
   std::string side;    // "bug put back", "clean", or the kernel's name
   int number = 1;
-  int of = 1;
+  int of = 1;  // 0: nobody knows how many there will be
   TrialPlan plan;
   TrialResult result;
 };
+
+// A single line of guest text: newlines would break the layout of a table.
+std::string one_line(std::string_view text, std::size_t limit = 200);
+
+// "FOUND  ", "passed ", ...: seven columns.
+std::string outcome_word(Outcome outcome, bool colour);
 
 // "12,345"
 std::string thousands(std::uint64_t n);

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// A world without VMs for the tests of a soak. Its clock moves when somebody looks at it, and by
+// the length of each trial.
+#pragma once
+
+#include <atomic>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "host/campaign/soak.h"
+
+namespace mmquake {
+
+class FakeWorld final : public SoakWorld {
+ public:
+  using Trial = std::function<Result<TrialResult>(const TrialPlan& plan, std::uint64_t number,
+                                                  const TrialObserver& observer)>;
+  explicit FakeWorld(Trial trial) : trial_(std::move(trial)) {}
+
+  double now() override { return (clock_ms_ += 10) / 1000.0; }
+  double today() override { return 1e9 + now(); }
+  bool should_stop() override { return stop; }
+  bool has_room(const std::vector<CampaignItem>& running, const CampaignItem&) override {
+    return running.size() < room;
+  }
+  Result<TrialPlan> prepare(const CampaignItem& item, std::uint64_t seed) override {
+    const auto failure = unprepared.find(item.kernel);
+    if (failure != unprepared.end()) return tl::make_unexpected(failure->second);
+    TrialPlan plan;
+    plan.kernel.name = item.kernel;
+    plan.kernel.key = "key-" + item.kernel;
+    plan.guest.workload = item.workload;
+    plan.guest.seconds = item.seconds;
+    plan.repeat_command = "repeat --seed " + std::to_string(seed);
+    return plan;
+  }
+  void forget(const CampaignItem& item) override { forgotten.push_back(item.kernel); }
+  Result<TrialResult> run(const TrialPlan& plan, std::uint64_t number,
+                          const TrialObserver& observer) override {
+    std::filesystem::create_directories(plan.directory);
+    std::ofstream(plan.directory / "console.log") << "console\n";
+    std::ofstream(plan.directory / "verdict.json") << "{}\n";
+    auto result = trial_(plan, number, observer);
+    pass(plan.guest.seconds);
+    return result;
+  }
+  void pass(double seconds) { clock_ms_ += static_cast<std::int64_t>(seconds * 1000); }
+
+  std::atomic<bool> stop = false;
+  std::size_t room = 100;
+  std::map<std::string, Error> unprepared;  // by kernel
+  std::vector<std::string> forgotten;
+
+ private:
+  Trial trial_;
+  std::atomic<std::int64_t> clock_ms_ = 0;
+};
+
+class FakeListener final : public SoakListener {
+ public:
+  void on_status(const SoakStatus& status) override {
+    last = status;
+    if (status_hook) status_hook(status);
+  }
+  void on_trial(const StoredTrial& trial) override { trials.push_back(trial); }
+  void on_note(const std::string& text) override {
+    notes.push_back(text);
+    if (note_hook) note_hook(text);
+  }
+
+  SoakStatus last;
+  std::vector<StoredTrial> trials;
+  std::vector<std::string> notes;
+  std::function<void(const SoakStatus&)> status_hook;
+  std::function<void(const std::string&)> note_hook;
+};
+
+inline TrialResult passed_trial() {
+  TrialResult out;
+  out.end = TrialEnd::kPoweredOff;
+  out.verdict.outcome = Outcome::kPassed;
+  out.summary.outcome = Outcome::kPassed;
+  out.summary.time_s = 20;
+  out.summary.rounds = 7;
+  out.summary.counters = {{"migrations", 30}, {"overlaps", 4}};
+  out.hello.kernel = "6.1.192";
+  return out;
+}
+
+inline TrialResult found_trial(const std::string& title) {
+  TrialResult out = passed_trial();
+  out.verdict.outcome = Outcome::kFound;
+  out.verdict.findings.push_back({"hang", title, "oracle", 1.5, 3, {}});
+  return out;
+}
+
+inline TrialResult broken_trial(const std::string& reason) {
+  TrialResult out;
+  out.end = TrialEnd::kHostFailure;
+  out.verdict = {Outcome::kBroken, reason, {}};
+  return out;
+}
+
+inline CampaignItem fake_item(const std::string& name, const std::string& kernel,
+                              double seconds = 20) {
+  CampaignItem out;
+  out.case_name = name;
+  out.workload = "w";
+  out.kernel = kernel;
+  out.machine = "m";
+  out.seconds = seconds;
+  return out;
+}
+
+// Times that a test does not wait for.
+inline SoakSettings quick_settings() {
+  SoakSettings out;
+  out.poll = 0.0005;
+  return out;
+}
+
+}  // namespace mmquake

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// configs/campaigns/NAME.toml: what a soak draws its trials from.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "guest/protocol/records.h"
+#include "guest/protocol/result.h"
+#include "host/plan/plan.h"
+#include "host/plan/workloads.h"
+
+namespace mmquake {
+
+// One kind of trial: everything but its number and seed.
+struct CampaignItem {
+  std::string kernel;
+  std::string machine;
+  std::string case_name;  // empty: a workload of its own
+  std::string workload;
+  std::map<std::string, std::string> params;
+  std::vector<WidenSite> widen;
+  double seconds = 30;  // guest time
+  double weight = 1;    // among the items of its kernel
+};
+
+// "smaps-ignores-migration on clean", "migrate-verify backing=shmem-thp on clean, numa2": unique
+// in a campaign, and the same as long as its files say the same. Stored with each trial.
+std::string item_label(const CampaignItem& item);
+
+struct CampaignSpec {
+  std::string name;
+  std::string summary;
+  std::string text;                 // of the file: a campaign goes on with what it began with
+  double budget_seconds = 0;        // host time; 0: none
+  std::uint64_t budget_trials = 0;  // 0: none; one of the two is set
+  std::vector<CampaignItem> items;  // kernels x machines x workloads; not empty
+};
+
+// Every name in it exists, every parameter is in range, no item is there twice.
+Result<CampaignSpec> read_campaign_spec(const std::filesystem::path& file,
+                                        const Catalogue& catalogue,
+                                        const WorkloadCatalogue& workloads);
+
+}  // namespace mmquake
