@@ -9,7 +9,7 @@ set -eu
 build="g++ cmake ninja-build make pkg-config libvirt-dev libcli11-dev libtomlplusplus-dev
  nlohmann-json3-dev libspdlog-dev libfmt-dev libboost-dev libboost-filesystem-dev libexpected-dev
  libpugixml-dev liburing-dev libibverbs-dev libarchive-dev libdw-dev libelf-dev libnuma-dev libxxhash-dev
- libsqlitecpp-dev libsqlite3-dev libgtest-dev libgmock-dev"
+ libsqlitecpp-dev libsqlite3-dev libkainjow-mustache-dev libgtest-dev libgmock-dev"
 # to boot VMs
 machines="libvirt0 libvirt-daemon libvirt-daemon-driver-qemu qemu-system-x86"
 # to fetch and build kernels
