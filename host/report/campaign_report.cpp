@@ -7,6 +7,8 @@
 #include <xxhash.h>
 
 #include <algorithm>
+#include <filesystem>
+#include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "host/campaign/rates.h"
@@ -60,31 +62,7 @@ void add_sighting(BugEntry& bug, const StoredTrial& trial, const StoredFinding& 
   bug.last_seen = std::max(bug.last_seen, trial.ended_at);
   bug.kernels.insert(trial.kernel);
   bug.items.insert(trial.item);
-  bug.trials.push_back(trial.number);
-}
-
-std::vector<BugEntry> distinct_bugs(const std::vector<StoredTrial>& trials,
-                                    const std::set<std::string>& earlier) {
-  std::map<std::string, BugEntry> by_signature;
-  for (const StoredTrial& trial : trials) {
-    // What a broken trial saw is unconfirmed.
-    if (trial.verdict != Outcome::kFound) continue;
-    std::set<std::string> seen;
-    for (const StoredFinding& finding : trial.findings) {
-      if (!seen.insert(finding.signature).second) continue;
-      add_sighting(by_signature[finding.signature], trial, finding);
-    }
-  }
-  std::vector<BugEntry> bugs;
-  for (auto& [signature, bug] : by_signature) {
-    bug.fresh = !earlier.contains(signature);
-    bugs.push_back(std::move(bug));
-  }
-  std::stable_sort(bugs.begin(), bugs.end(), [](const BugEntry& a, const BugEntry& b) {
-    if (a.fresh != b.fresh) return a.fresh;
-    return a.trials.size() > b.trials.size();
-  });
-  return bugs;
+  bug.trials.push_back(trial_name(trial));
 }
 
 std::vector<BrokenEntry> broken_reasons(const std::vector<StoredTrial>& trials) {
@@ -167,6 +145,34 @@ std::string how_soon(const BugEntry& bug) {
 
 std::string bug_id(const std::string& signature) {
   return fmt::format("{:016x}", XXH3_64bits(signature.data(), signature.size())).substr(0, 8);
+}
+
+std::vector<BugEntry> distinct_bugs(const std::vector<StoredTrial>& trials,
+                                    const std::set<std::string>& earlier) {
+  std::map<std::string, BugEntry> by_signature;
+  for (const StoredTrial& trial : trials) {
+    // What a broken trial saw is unconfirmed.
+    if (trial.verdict != Outcome::kFound) continue;
+    std::set<std::string> seen;
+    for (const StoredFinding& finding : trial.findings) {
+      if (!seen.insert(finding.signature).second) continue;
+      add_sighting(by_signature[finding.signature], trial, finding);
+    }
+  }
+  std::vector<BugEntry> bugs;
+  for (auto& [signature, bug] : by_signature) {
+    bug.fresh = !earlier.contains(signature);
+    bugs.push_back(std::move(bug));
+  }
+  std::stable_sort(bugs.begin(), bugs.end(), [](const BugEntry& a, const BugEntry& b) {
+    if (a.fresh != b.fresh) return a.fresh;
+    return a.trials.size() > b.trials.size();
+  });
+  return bugs;
+}
+
+std::string trial_name(const StoredTrial& trial) {
+  return fmt::format("{}/{}", trial.campaign, trial.number);
 }
 
 std::string utc_time(double seconds) {
@@ -274,9 +280,23 @@ std::string bug_text(const BugEntry& bug, const std::string& program) {
                 ", "));
   out += fmt::format("evidence    {}\n", bug.sample.directory);
   out += fmt::format("again       {}\n", bug.sample.repeat);
-  out +=
-      fmt::format("or          {} replay {}/{}\n", program, bug.sample.campaign, bug.sample.number);
+  out += fmt::format("or          {} replay {}\n", program, trial_name(bug.sample));
   return out;
+}
+
+std::string bugs_json(const std::vector<BugEntry>& bugs) {
+  json out = json::array();
+  for (const BugEntry& bug : bugs) out.push_back(bug_json(bug));
+  return out.dump(2, ' ', false, json::error_handler_t::replace);
+}
+
+std::string sample_evidence(const BugEntry& bug) {
+  constexpr std::size_t kMax = 256 * 1024;
+  std::ifstream in(std::filesystem::path(bug.sample.directory) / "report.txt", std::ios::binary);
+  std::string text(kMax, '\0');
+  in.read(text.data(), static_cast<std::streamsize>(text.size()));
+  text.resize(static_cast<std::size_t>(std::max<std::streamsize>(in.gcount(), 0)));
+  return text;
 }
 
 }  // namespace mmquake

@@ -32,9 +32,9 @@ struct BugEntry {
   bool fresh = false;                    // no earlier campaign of the store saw it
   double first_seen = 0, last_seen = 0;  // seconds since 1970
   std::set<std::string> kernels, items;
-  std::vector<std::uint64_t> trials;  // numbers, ascending
-  std::vector<double> seconds;        // guest time until it was seen, where that is known
-  StoredTrial sample;                 // the trial that showed it soonest
+  std::vector<std::string> trials;  // "3/12": campaign and number, in their order
+  std::vector<double> seconds;      // guest time until it was seen, where that is known
+  StoredTrial sample;               // the trial that showed it soonest
 };
 
 // Broken trials of one reason.
@@ -55,8 +55,15 @@ struct CampaignReport {
   std::uint64_t open_trials = 0;    // drawn, and not ended
 };
 
+// "3/12", the name of a trial on the command line.
+std::string trial_name(const StoredTrial& trial);
+
 // The name of a signature: the first 8 hex digits of its XXH3 hash.
 std::string bug_id(const std::string& signature);
+
+// The distinct bugs of ended trials, which may come from several campaigns; `earlier` as below.
+std::vector<BugEntry> distinct_bugs(const std::vector<StoredTrial>& trials,
+                                    const std::set<std::string>& earlier);
 
 // `earlier` holds the signatures of the campaigns before this one.
 CampaignReport summarise(StoredCampaign campaign, std::vector<StoredTrial> trials,
@@ -71,6 +78,11 @@ std::string campaign_json(const CampaignReport& report);
 
 // One bug for a terminal: where, how often, how soon, and how to see it again.
 std::string bug_text(const BugEntry& bug, const std::string& program);
+
+std::string bugs_json(const std::vector<BugEntry>& bugs);
+
+// report.txt of its sample trial, at most 256 KiB; empty when the trial's files are gone.
+std::string sample_evidence(const BugEntry& bug);
 
 // "2026-11-26 13:05:59" of seconds since 1970, UTC; "-" of 0.
 std::string utc_time(double seconds);

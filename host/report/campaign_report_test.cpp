@@ -36,7 +36,7 @@ TEST(CampaignReport, OneBugIsOneEntryWithItsQuickestTrial) {
   const CampaignReport report = sample();
   ASSERT_EQ(report.bugs.size(), 1U) << "what a broken trial saw is unconfirmed";
   const BugEntry& bug = report.bugs[0];
-  EXPECT_THAT(bug.trials, ElementsAre(5, 6));
+  EXPECT_THAT(bug.trials, ElementsAre("3/5", "3/6"));
   EXPECT_THAT(bug.seconds, ElementsAre(7.5, 2.5));
   EXPECT_EQ(bug.sample.number, 6U);
   EXPECT_THAT(bug.kernels, ElementsAre("specimen"));
@@ -91,7 +91,7 @@ TEST(CampaignReport, JsonHoldsWhatTheTextSays) {
   EXPECT_FALSE(json["total"].contains("findings_per_hour_below")) << "something was found";
   EXPECT_NEAR(json["kernels"]["clean"]["findings_per_hour_below"].get<double>(), 54, 0.5)
       << "rule of three: 3 / 200 s";
-  EXPECT_EQ(json["bugs"][0]["trials"], nlohmann::json({5, 6}));
+  EXPECT_EQ(json["bugs"][0]["trials"], nlohmann::json({"3/5", "3/6"}));
   EXPECT_EQ(json["open_trials"], 1);
 }
 

@@ -5,7 +5,6 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <fstream>
 #include <kainjow/mustache.hpp>
 
 #include "host/campaign/rates.h"
@@ -69,7 +68,7 @@ Data bug_data(const BugEntry& bug) {
   out.set("items", fmt::format("{}", fmt::join(bug.items, ", ")));
   out.set("first", utc_time(bug.first_seen));
   out.set("last", utc_time(bug.last_seen));
-  out.set("sample", number(bug.sample.number));
+  out.set("sample", trial_name(bug.sample));
   out.set("directory", bug.sample.directory);
   out.set("repeat", bug.sample.repeat);
   return out;
@@ -199,15 +198,6 @@ std::string render(const char* source, const Data& page) {
   return templ.render(page);
 }
 
-std::string read_evidence(const std::string& directory) {
-  constexpr std::size_t kMax = 256 * 1024;
-  std::ifstream in(std::filesystem::path(directory) / "report.txt", std::ios::binary);
-  std::string text(kMax, '\0');
-  in.read(text.data(), static_cast<std::streamsize>(text.size()));
-  text.resize(static_cast<std::size_t>(std::max<std::streamsize>(in.gcount(), 0)));
-  return text;
-}
-
 }  // namespace
 
 std::string campaign_html(const CampaignReport& report) {
@@ -250,7 +240,7 @@ Result<> write_html(const CampaignReport& report, const std::filesystem::path& d
   }
   for (const BugEntry& bug : report.bugs) {
     auto written = write_file(directory / fmt::format("bug-{}.html", bug.id),
-                              bug_html(report, bug, read_evidence(bug.sample.directory)));
+                              bug_html(report, bug, sample_evidence(bug)));
     if (!written) return written;
   }
   return write_file(directory / "index.html", campaign_html(report));
