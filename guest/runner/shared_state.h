@@ -10,6 +10,7 @@
 
 #include "guest/protocol/result.h"
 #include "guest/race/gate.h"
+#include "guest/runner/cpu_work.h"
 
 namespace mmquake {
 
@@ -52,6 +53,7 @@ struct SharedState {
   std::atomic<const char*> runner_phase{"starting"};  // a literal: one address in all processes
   std::atomic<std::uint32_t> muted{0};                // selftest-silent
   CrashMark crash;
+  CpuWork cpu_work;
   std::atomic<std::uint32_t> role_count{0};
   std::array<RoleSlot, kMaxRoles> roles;
   std::atomic<std::uint32_t> counter_count{0};

@@ -20,6 +20,7 @@
 #include "guest/runner/bug_switches.h"
 #include "guest/runner/crash.h"
 #include "guest/runner/evidence.h"
+#include "guest/runner/requirements.h"
 #include "guest/runner/selftest_hook.h"
 
 namespace mmquake {
@@ -266,6 +267,8 @@ Summary supervise(const GuestPlan& plan, const Registry& registry, Outlet& outle
   if (!state) {
     return could_not_start(outlet, state.error().message);
   }
+  // Before any file of ours is open that a runner's death must close.
+  const CpuWorkers workers((*state)->cpu_work, read_machine_facts().cpus);
   std::array<int, 2> sockets{};
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets.data()) != 0) {
     return could_not_start(outlet,

@@ -22,6 +22,10 @@ constexpr milliseconds kTick{100};            // how often the runner shows that
 constexpr milliseconds kGrace{1500};          // for what quiescing alone sets free
 constexpr milliseconds kQuiesceLimit{10000};  // for roles that still step but ignore stopping()
 constexpr int kUserSamples = 5;
+// What each CPU has to do before a role counts as stuck and not as starved: about two seconds of an
+// emulated guest with four CPUs on two cores, a tenth of one with KVM.
+constexpr std::uint32_t kGraceWork = 20;
+constexpr seconds kGraceWorkLimit{120};  // for it; a host this busy lets nothing be judged
 
 Deadline after(nanoseconds time) {
   return std::chrono::steady_clock::now() + time;
@@ -254,23 +258,54 @@ Result<> Trial::handle_stuck() {
       return broken(*death);
     }
   }
-  const Deadline grace = after(scaled(kGrace));
-  bool arrived = false;
-  while (!arrived && std::chrono::steady_clock::now() < grace) {
-    arrived = wait_for_all(grace);
+  const Result<std::vector<std::uint32_t>> stuck = stuck_after_grace();
+  if (!stuck) {
+    return tl::make_unexpected(stuck.error());
   }
-  const std::vector<std::uint32_t> stuck = late_roles();
-  if (arrived || stuck.empty()) {
-    late_rounds_.add();  // slow, or freed by the quiescing: no fault of anybody
+  if (stuck->empty()) {
+    late_rounds_.add();  // slow, starved by the host, or freed by the quiescing: nobody's fault
     return {};
   }
   const std::string states = role_states();
-  for (const std::uint32_t index : stuck) {
+  for (const std::uint32_t index : *stuck) {
     if (Result<> judged = judge_and_rescue(index, states); !judged || stuck_for_good_) {
       return judged;
     }
   }
   return finish_round();
+}
+
+// The late roles that made no step while there was time for one: kGrace of it, and work that every
+// CPU has done beside them.
+Result<std::vector<std::uint32_t>> Trial::stuck_after_grace() {
+  std::vector<std::pair<std::uint32_t, std::uint64_t>> suspects;
+  for (const std::uint32_t index : late_roles()) {
+    suspects.emplace_back(index, state_.roles[index].steps.load());
+  }
+  const std::uint32_t goal = state_.cpu_work.ask(kGraceWork);
+  const Deadline grace = after(scaled(kGrace));
+  const Deadline limit = after(scaled(kGraceWorkLimit));
+  auto now = std::chrono::steady_clock::now();
+  // A role that spins in the kernel keeps its CPU: that one is not waited for to the end.
+  while (now < grace || (state_.cpu_work.behind(goal) > 0 && now < limit)) {
+    if (wait_for_all(after(kTick))) {
+      return std::vector<std::uint32_t>();
+    }
+    now = std::chrono::steady_clock::now();
+  }
+  if (state_.cpu_work.behind(goal) > suspects.size()) {
+    stuck_for_good_ = true;
+    return broken(fmt::format("{} CPUs got no time from the host for {} s: it is too busy",
+                              state_.cpu_work.behind(goal), scaled(kGraceWorkLimit) / seconds(1)));
+  }
+  std::vector<std::uint32_t> stuck;
+  for (const auto& [index, steps] : suspects) {
+    const RoleSlot& slot = state_.roles[index];
+    if (is_busy(slot) && slot.steps.load() == steps) {
+      stuck.push_back(index);
+    }
+  }
+  return stuck;
 }
 
 // Whoever was rescued arrives, as does whom he had blocked.

@@ -43,6 +43,7 @@ class Trial {
   Result<> rounds();
   Result<> play_round();
   Result<> handle_stuck();
+  Result<std::vector<std::uint32_t>> stuck_after_grace();
   Result<> judge_and_rescue(std::uint32_t index, const std::string& others);
   Result<> finish_round();
   void stop_round();

@@ -8,6 +8,8 @@
 
 #include <array>
 #include <csignal>
+#include <filesystem>
+#include <fstream>
 
 #include "guest/race/placement.h"
 #include "guest/runner/supervisor.h"
@@ -279,6 +281,40 @@ TEST_F(TrialTest, ALateRoleThatArrivesInTheGraceIsOnlyCounted) {
   Role late{"late", [](RoleContext&) { delay(milliseconds(500)); }};
   late.limit = milliseconds(50);
   script.roles = {late};
+  plan.max_rounds = 1;
+  const Summary summary = run();
+  EXPECT_EQ(summary.outcome, Outcome::kPassed) << summary.reason;
+  EXPECT_EQ(summary.counters.at("late_rounds"), 1U);
+}
+
+// The process that works beside the roles: the one child of `supervisor` with its name.
+int cpu_worker_of(int supervisor) {
+  for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
+    std::ifstream in(entry.path() / "stat");
+    std::string pid;
+    std::string name;
+    std::string state;
+    int parent = 0;
+    if (in >> pid >> name >> state >> parent && name == "(cpu-work)" && parent == supervisor) {
+      return std::stoi(pid);
+    }
+  }
+  return -1;
+}
+
+TEST_F(TrialTest, ARoleIsNotStuckWhileTheHostGivesTheCpusNoTime) {
+  Role starved{"starved", [](RoleContext&) {
+                 const int worker = cpu_worker_of(getppid());
+                 if (worker > 0 && kill(worker, SIGSTOP) == 0) {
+                   delay(milliseconds(4000));  // far beyond limit and grace
+                   kill(worker, SIGCONT);
+                 }
+               }};
+  starved.limit = milliseconds(50);
+  script.roles = {starved};
+  script.judge = [](const Stuck& stuck) {
+    return std::make_optional(FindingRecord{"hang", "hang in nothing", stuck.role, 0, 0, {}});
+  };
   plan.max_rounds = 1;
   const Summary summary = run();
   EXPECT_EQ(summary.outcome, Outcome::kPassed) << summary.reason;
