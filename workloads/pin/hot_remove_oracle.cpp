@@ -8,6 +8,8 @@
 #include <utility>
 
 #include "guest/memory/kernel_counters.h"
+#include "guest/memory/numa.h"
+#include "guest/memory/page_map.h"
 
 namespace mmquake {
 namespace {
@@ -22,6 +24,9 @@ constexpr int kTimesSlowest = 8;
 constexpr int kTimesLimit = 2;  // at most
 constexpr std::chrono::milliseconds kTick{100};
 constexpr std::chrono::seconds kInterruptLimit{5};
+// Pinned pages that must be in a block for the pin to be a suspect.
+constexpr std::size_t kEnoughPages = 8;
+constexpr std::size_t kMaxBallast = 256;  // huge pages
 
 double seconds_of(nanoseconds time) {
   return std::chrono::duration<double>(time).count();
@@ -84,6 +89,32 @@ Result<> HotRemoveOracle::set_up(Environment& env, Forbidden& forbidden) {
   limit_ = std::clamp<nanoseconds>(kTimesSlowest * slowest_, limit_, kTimesLimit * limit_);
   env.note(fmt::format("{} of {} memory blocks in {} can be taken offline, in {:.2f} s at most",
                        removable_.size(), tried, forbidden.name, seconds_of(slowest_)));
+  return fill_other_blocks(forbidden.node);
+}
+
+Result<> HotRemoveOracle::fill_other_blocks(int node) {
+  Result<PageMap> map = PageMap::open_self();
+  if (!map) {
+    return tl::make_unexpected(map.error());
+  }
+  for (std::size_t pages = 0; pages < kMaxBallast; ++pages) {
+    Result<Mapping> huge = Mapping::create(Backing::kAnonThp, kHugePage);
+    if (!huge) {
+      return tl::make_unexpected(huge.error());
+    }
+    if (const int error = bind_and_move(huge->address(), kHugePage, node); error != 0) {
+      return broken("mbind: " + errno_text(error));
+    }
+    *reinterpret_cast<volatile char*>(huge->data()) = 1;
+    Result<PageEntry> page = map->at(huge->address());
+    if (!page) {
+      return tl::make_unexpected(page.error());
+    }
+    if (removable_.count(blocks_->block_of(page->pfn())) > 0) {
+      break;
+    }
+    ballast_.push_back(std::move(*huge));
+  }
   return {};
 }
 
@@ -193,8 +224,8 @@ FindingRecord HotRemoveOracle::describe(const Removal& removal) const {
       removal.block, pfns.begin, pfns.end, removal.pinned.holder.name(), seconds_of(removal.held),
       seconds_of(removal.after_unpin));
   finding.evidence["pages"] = fmt::format(
-      "{} of {} lay in this block before the pin, {} still did while it lasted; page {} of the "
-      "range is the first: {}",
+      "{} of {} lay in this block before the pin, {} or more still did while it lasted; page {} of "
+      "the range is the first: {}",
       seen.before, removal.pinned.before.size(), seen.left, *seen.first_left,
       mmquake::describe(seen.first_entry));
   finding.evidence["device"] = "saw what the process wrote to these pages";
@@ -213,7 +244,8 @@ Result<HotRemoveOracle::Outcome> HotRemoveOracle::probe(const Pinned& pinned,
     }
     Forbidden one;
     one.ranges = {blocks_->pfns(block)};
-    Result<Placement> seen = look_while_pinned(pinned.address, pinned.before, pinned.holder, one);
+    Result<Placement> seen =
+        look_while_pinned(pinned.address, pinned.before, pinned.holder, one, kEnoughPages);
     if (!seen) {
       return tl::make_unexpected(seen.error());
     }

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "guest/device/pinning_device.h"
+#include "guest/memory/mapping.h"
 #include "guest/memory/memory_block.h"
 #include "guest/runner/workload.h"
 #include "workloads/pin/placement.h"
@@ -63,6 +64,9 @@ class HotRemoveOracle {
  private:
   struct Removal;
   Result<> try_block(std::uint64_t block);
+  // Takes up what is free elsewhere on the node, which the kernel would give before the blocks that
+  // have just come online.
+  Result<> fill_other_blocks(int node);
   std::optional<int> wait(HotRemoval& removal, RoleContext& context) const;
   Result<RemovalVerdict> remove(Removal& removal, RoleContext& context);
   FindingRecord describe(const Removal& removal) const;
@@ -70,6 +74,7 @@ class HotRemoveOracle {
   std::string place_;
   std::optional<MemoryBlocks> blocks_;
   std::set<std::uint64_t> removable_;
+  std::vector<Mapping> ballast_;
   std::chrono::nanoseconds slowest_{0};  // of the removals at set-up
   std::chrono::nanoseconds limit_{0};
   Counter ended_, held_by_other_, refused_;

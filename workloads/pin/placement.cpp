@@ -107,7 +107,8 @@ Placement judge_placement(const std::vector<PageEntry>& before,
 }
 
 Result<Placement> look_while_pinned(std::uintptr_t address, const std::vector<PageEntry>& before,
-                                    DeviceMirror& mirror, const Forbidden& forbidden) {
+                                    DeviceMirror& mirror, const Forbidden& forbidden,
+                                    std::size_t enough) {
   Result<PageMap> map = PageMap::open_self();
   if (!map) {
     return tl::make_unexpected(map.error());
@@ -117,7 +118,8 @@ Result<Placement> look_while_pinned(std::uintptr_t address, const std::vector<Pa
     return tl::make_unexpected(pinned.error());
   }
   std::vector<bool> same(before.size());
-  for (std::size_t page = 0; page < before.size(); ++page) {
+  std::size_t found = 0;
+  for (std::size_t page = 0; page < pinned->size(); ++page) {
     if (!forbidden.holds((*pinned)[page].pfn())) {
       continue;
     }
@@ -128,6 +130,10 @@ Result<Placement> look_while_pinned(std::uintptr_t address, const std::vector<Pa
       return tl::make_unexpected(read.error());
     }
     same[page] = seen == kStamp + page;
+    found += same[page] ? 1 : 0;
+    if (found == enough) {
+      pinned->resize(page + 1);
+    }
   }
   Result<std::vector<PageEntry>> after = map->range(address, before.size() * kSmallPage);
   if (!after) {

@@ -4,6 +4,7 @@
 // or in a CMA area, or that memory can never be taken offline or given to its contiguous owner.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -45,9 +46,11 @@ std::size_t count_forbidden(const std::vector<PageEntry>& entries, const Forbidd
 // The pages of `entries` (as they were before), seen while `mirror` holds them. For each page that
 // lies in forbidden memory, this writes a stamp through the process's mapping and wants to see it
 // through the device: only then is the mapped page the pinned one. A page that is mapped elsewhere
-// afterwards is not counted.
+// afterwards is not counted. Stops at the page that is the `enough`th of which the device saw it:
+// each look is an operation of the device.
 Result<Placement> look_while_pinned(std::uintptr_t address, const std::vector<PageEntry>& before,
-                                    DeviceMirror& mirror, const Forbidden& forbidden);
+                                    DeviceMirror& mirror, const Forbidden& forbidden,
+                                    std::size_t enough = SIZE_MAX);
 
 // The same judgement on values. `same[i]`: the device saw the stamp of page i.
 Placement judge_placement(const std::vector<PageEntry>& before,
