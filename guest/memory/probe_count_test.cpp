@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <utility>
 
 namespace mmquake {
 namespace {
@@ -37,9 +38,11 @@ class ProbeCountTest : public testing::Test {
     std::string name = (fs::temp_directory_path() / "tracing-XXXXXX").string();
     folder_ = mkdtemp(name.data());
     fs::create_directories(folder_ / "events/mmquake/f");
-    std::ofstream(folder_ / "kprobe_events");
-    std::ofstream(folder_ / "events/mmquake/f/enable");
-    std::ofstream(folder_ / "kprobe_profile") << "  f   42   0\n";
+    for (const auto& [file, text] :
+         {std::pair{"kprobe_events", ""}, std::pair{"events/mmquake/f/enable", ""},
+          std::pair{"kprobe_profile", "  f   42   0\n"}}) {
+      std::ofstream(folder_ / file) << text;
+    }
   }
   ~ProbeCountTest() override { fs::remove_all(folder_); }
   std::string text_of(const char* name) const {

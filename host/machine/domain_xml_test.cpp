@@ -142,7 +142,7 @@ TEST(DomainXml, OrdersBootArgumentsSoThatTheRequestWins) {
   request.machine.boot_args = {"movable_node"};
   request.boot_args = {"panic=-1", "mmquake_bugs=a,b"};
   EXPECT_EQ(kernel_command_line(request),
-            "console=ttyS0 panic=1 nokaslr movable_node panic=-1 mmquake_bugs=a,b");
+            "console=ttyS0 panic=1 nokaslr no_timer_check movable_node panic=-1 mmquake_bugs=a,b");
 }
 
 TEST(DomainXml, EscapesWhatXmlWouldTrip) {
