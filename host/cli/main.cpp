@@ -9,6 +9,7 @@
 #include "host/cli/doctor_command.h"
 #include "host/cli/interrupt.h"
 #include "host/cli/kernel_command.h"
+#include "host/cli/report_command.h"
 #include "host/machine/reaper.h"
 #include "host/plan/duration.h"
 
@@ -199,6 +200,43 @@ void add_soak(CLI::App& app, CommonOptions& common, SoakOptions& soak, int& code
   });
 }
 
+void add_store_options(CLI::App& app, CommonOptions& common) {
+  add_common(app, common);
+  app.add_option("--out", common.out, "Folder of the store, as given to soak --out");
+}
+
+void add_report(CLI::App& app, CommonOptions& common, ReportOptions& report, int& code) {
+  CLI::App* command =
+      app.add_subcommand("report", "What a campaign found: text, HTML, JUnit, KTAP, KCIDB");
+  command->add_option("CAMPAIGN", report.campaign, "Its number (default: the last one)")
+      ->check(CLI::Range(1, 1000000000));
+  command->add_option("--since", report.since,
+                      "Only trials that ended since then: 90m, 36h, 7d, or a date (UTC)");
+  command->add_option("--html", report.html, "Write pages for a browser into this folder");
+  command->add_option("--junit", report.junit, "Write JUnit XML to this file");
+  command->add_option("--kcidb", report.kcidb, "Write KCIDB 5.3 JSON to this file");
+  command->add_option("--origin", report.origin, "Who sends to KCIDB: lower case, digits, '_'")
+      ->capture_default_str();
+  command->add_flag("--ktap", report.ktap, "Print KTAP instead of the summary");
+  add_store_options(*command, common);
+  command->callback([&] { code = report_campaign(common, report); });
+}
+
+// Commands that name one thing in the store.
+void add_store_readers(CLI::App& app, CommonOptions& common, std::string& name, int& code) {
+  CLI::App* bugs = app.add_subcommand("bugs", "The distinct bugs of all campaigns");
+  add_store_options(*bugs, common);
+  bugs->callback([&] { code = list_bugs(common); });
+  CLI::App* show = app.add_subcommand("show", "One bug: how often, how soon, its evidence");
+  show->add_option("BUG", name, "Its id, or the beginning of it (mmquake bugs)")->required();
+  add_store_options(*show, common);
+  show->callback([&] { code = show_bug(common, name); });
+  CLI::App* replay = app.add_subcommand("replay", "Run a trial of a campaign again");
+  replay->add_option("TRIAL", name, "CAMPAIGN/NUMBER, as in 3/12")->required();
+  add_store_options(*replay, common);
+  replay->callback([&] { code = replay_trial(common, name); });
+}
+
 // CLI11 prints its own text for --help and usage errors; ours adds where to look.
 int usage_error(CLI::App& app, const CLI::ParseError& error, int argc, char** argv) {
   if (error.get_exit_code() == 0) return app.exit(error);
@@ -224,6 +262,8 @@ int run_main(int argc, char** argv) {
   ReproOptions repro;
   ScoreOptions score;
   SoakOptions soak;
+  ReportOptions report;
+  std::string stored_name;
   int code = 0;
   CLI::App app(kAbout, "mmquake");
   app.footer(kExamples);
@@ -241,6 +281,8 @@ int run_main(int argc, char** argv) {
   add_repro(app, common, repro, code);
   add_score(app, common, score, code);
   add_soak(app, common, soak, code);
+  add_report(app, common, report, code);
+  add_store_readers(app, common, stored_name, code);
   add_kernel_command(app, common.json, code);
   add_doctor_command(app, common.json, code);
   try {

@@ -19,6 +19,7 @@
 #include "host/report/exchange_formats.h"
 #include "host/report/html_report.h"
 #include "host/report/report.h"
+#include "host/report/soak_text.h"
 #include "host/store/store.h"
 
 namespace mmquake {
@@ -103,11 +104,6 @@ Result<> write_formats(const CampaignReport& report, const ReportOptions& option
   return {};
 }
 
-int exit_code(const CampaignReport& report) {
-  if (report.total.found > 0) return kExitUnexpected;
-  return report.total.broken > 0 ? kExitBroken : kExitExpected;
-}
-
 Result<std::vector<StoredTrial>> all_trials(const Store& store) {
   auto campaigns = store.campaigns();
   if (!campaigns) return tl::make_unexpected(campaigns.error());
@@ -183,13 +179,14 @@ int report_campaign(const CommonOptions& common, const ReportOptions& options) {
   if (!report) return fail(report.error());
   if (auto written = write_formats(*report, options); !written) return fail(written.error());
   if (common.json) {
-    fmt::print("{}\n", campaign_json(*report));
+    const auto json = soak_json(report->campaign, report->trials);
+    fmt::print("{}\n", json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
   } else if (options.ktap) {
     fmt::print("{}", campaign_ktap(*report));
   } else {
-    fmt::print("{}", campaign_text(*report, common.program, wants_colour(stdout)));
+    fmt::print("{}", soak_summary(report->campaign, report->trials));
   }
-  return exit_code(*report);
+  return exit_code_of(soak_outcome(report->trials));
 }
 
 int list_bugs(const CommonOptions& common) {

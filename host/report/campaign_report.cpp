@@ -82,23 +82,6 @@ std::vector<BrokenEntry> broken_reasons(const std::vector<StoredTrial>& trials) 
   return out;
 }
 
-json tally_json(const Tally& tally) {
-  json out = {{"trials", tally.trials},
-              {"passed", tally.passed},
-              {"found", tally.found},
-              {"broken", tally.broken},
-              {"skipped", tally.skipped},
-              {"rounds", tally.rounds},
-              {"migrations", tally.migrations},
-              {"overlaps", tally.overlaps},
-              {"passed_seconds", tally.passed_seconds}};
-  if (tally.found == 0 && tally.passed_seconds > 0) {
-    out["findings_per_hour_below"] = rate_below(0, tally.passed_seconds) * 3600;
-    out["confidence"] = kConfidence;
-  }
-  return out;
-}
-
 json bug_json(const BugEntry& bug) {
   json out = {{"id", bug.id},
               {"signature", bug.signature},
@@ -115,24 +98,6 @@ json bug_json(const BugEntry& bug) {
               {"directory", bug.sample.directory},
               {"repeat", bug.sample.repeat}};
   if (!bug.seconds.empty()) out["seconds_median"] = percentile(bug.seconds, 0.5);
-  return out;
-}
-
-std::string painted(const std::string& text, const char* code, bool colour) {
-  return colour ? fmt::format("\x1b[{}m{}\x1b[0m", code, text) : text;
-}
-
-std::string kernel_rows(const CampaignReport& report) {
-  std::string out = fmt::format("{:<22} {:>7} {:>7} {:>6} {:>7} {:>8} {:>10} {:>10}  {}\n",
-                                "kernel", "trials", "passed", "found", "broken", "skipped",
-                                "migrations", "overlaps", "what the passes say");
-  for (const auto& [name, tally] : report.kernels) {
-    out += fmt::format("{:<22} {:>7} {:>7} {:>6} {:>7} {:>8} {:>10} {:>10}  {}\n", name,
-                       thousands(tally.trials), thousands(tally.passed), thousands(tally.found),
-                       thousands(tally.broken), thousands(tally.skipped),
-                       thousands(tally.migrations), thousands(tally.overlaps),
-                       tally.found == 0 ? bound_text(tally.passed_seconds) : "");
-  }
   return out;
 }
 
@@ -200,67 +165,6 @@ CampaignReport summarise(StoredCampaign campaign, std::vector<StoredTrial> trial
   return report;
 }
 
-std::string campaign_text(const CampaignReport& report, const std::string& program, bool colour) {
-  const StoredCampaign& campaign = report.campaign;
-  std::string out = fmt::format(
-      "campaign {} ({}), {} UTC, {}\n\n", campaign.id, campaign.name, utc_time(campaign.started_at),
-      campaign.ended_at > 0 ? "ended"
-                            : fmt::format("not ended: {} soak --resume {}", program, campaign.id));
-  out += kernel_rows(report);
-  if (report.bugs.empty()) {
-    out += painted("\nno finding\n", "32", colour);
-  } else {
-    out += painted(fmt::format("\n{} distinct bug{}\n", report.bugs.size(),
-                               report.bugs.size() == 1 ? "" : "s"),
-                   "1;31", colour);
-  }
-  for (const BugEntry& bug : report.bugs) {
-    out += fmt::format("  {} {} {}\n           {} trial{} on {}{}\n", bug.id,
-                       bug.fresh ? "new" : "   ", escape_for_terminal(bug.title),
-                       thousands(bug.trials.size()), bug.trials.size() == 1 ? "" : "s",
-                       fmt::join(bug.kernels, ", "), how_soon(bug));
-  }
-  if (!report.bugs.empty()) out += fmt::format("  {} show ID tells more of one\n", program);
-  if (!report.broken.empty()) out += painted("\nbroken trials\n", "1;35", colour);
-  for (const BrokenEntry& entry : report.broken) {
-    out += fmt::format("  {:>6} x {} (first: trial {})\n", thousands(entry.count),
-                       escape_for_terminal(entry.reason), entry.first_trial);
-  }
-  return out;
-}
-
-std::string campaign_json(const CampaignReport& report) {
-  json kernels = json::object();
-  for (const auto& [name, tally] : report.kernels) kernels[name] = tally_json(tally);
-  json cells = json::array();
-  for (const auto& [key, tally] : report.cells) {
-    json cell = tally_json(tally);
-    cell["kernel"] = key.first;
-    cell["item"] = key.second;
-    cells.push_back(std::move(cell));
-  }
-  json bugs = json::array();
-  for (const BugEntry& bug : report.bugs) bugs.push_back(bug_json(bug));
-  json broken_list = json::array();
-  for (const BrokenEntry& entry : report.broken) {
-    broken_list.push_back(
-        {{"reason", entry.reason}, {"count", entry.count}, {"first_trial", entry.first_trial}});
-  }
-  const json all = {{"campaign", report.campaign.id},
-                    {"name", report.campaign.name},
-                    {"seed", report.campaign.seed},
-                    {"started", utc_time(report.campaign.started_at)},
-                    {"ended", report.campaign.ended_at > 0},
-                    {"open_trials", report.open_trials},
-                    {"total", tally_json(report.total)},
-                    {"kernels", kernels},
-                    {"cells", cells},
-                    {"bugs", bugs},
-                    {"broken", broken_list}};
-  // A title is a guest's text: bytes that are no UTF-8 must not end the report.
-  return all.dump(2, ' ', false, json::error_handler_t::replace);
-}
-
 std::string bug_text(const BugEntry& bug, const std::string& program) {
   std::string out = fmt::format("{}\n\n", escape_for_terminal(bug.title));
   out +=
@@ -291,7 +195,7 @@ std::string bugs_json(const std::vector<BugEntry>& bugs) {
 }
 
 std::string sample_evidence(const BugEntry& bug) {
-  constexpr std::size_t kMax = 256 * 1024;
+  constexpr std::size_t kMax = std::size_t{256} * 1024;
   std::ifstream in(std::filesystem::path(bug.sample.directory) / "report.txt", std::ios::binary);
   std::string text(kMax, '\0');
   in.read(text.data(), static_cast<std::streamsize>(text.size()));

@@ -69,13 +69,6 @@ std::vector<BugEntry> distinct_bugs(const std::vector<StoredTrial>& trials,
 CampaignReport summarise(StoredCampaign campaign, std::vector<StoredTrial> trials,
                          const std::set<std::string>& earlier);
 
-// For a terminal: totals, kernels with their bounds, bugs, broken trials. `program` is how the
-// user called mmquake, for the commands that it names.
-std::string campaign_text(const CampaignReport& report, const std::string& program, bool colour);
-
-// Everything above under stable names.
-std::string campaign_json(const CampaignReport& report);
-
 // One bug for a terminal: where, how often, how soon, and how to see it again.
 std::string bug_text(const BugEntry& bug, const std::string& program);
 

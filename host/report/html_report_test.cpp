@@ -86,6 +86,7 @@ TEST(HtmlPlots, DotsOfARowLieInOrderOnALogarithmicAxis) {
 
 TEST(HtmlPlots, ManyDotsAreThinnedButNeverAFinding) {
   std::vector<Dot> dots;
+  dots.reserve(10000);
   for (int i = 0; i < 10000; ++i) {
     dots.push_back({static_cast<double>(i), 5, i % 1000 == 7 ? "found" : "passed"});
   }
