@@ -185,6 +185,10 @@ bool UffdThpWait::rescue(const Stuck& stuck) {
   if (stuck.role != "faulter") {
     return false;
   }
+  if (failed_) {
+    uffd_.reset();  // nobody brings the page any more: without userfaultfd the fault gives one
+    return finished_.await_until(round_, RoundSignal::Clock::now() + env_->scaled(kComingTime));
+  }
   // The page may be coming still: then there is nothing to wake the faulter for.
   if (!woken_.announced(round_) && !provoked("no-wake")) {
     finished_.await_until(round_, RoundSignal::Clock::now() + env_->scaled(kComingTime));
