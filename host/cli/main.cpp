@@ -106,6 +106,8 @@ void add_score(CLI::App& app, CommonOptions& common, ScoreOptions& score, int& c
                       "Only this kernel, which must pass all cases: is any of the bugs in it?");
   command->add_flag("--quick", score.quick,
                     "One trial on each kernel; a bug that it misses gets two more");
+  command->add_flag("--no-build", score.no_build,
+                    "Leave out cases whose kernels are not built yet, and say so");
   command->add_option("--trials", score.trials, "Trials on each kernel")
       ->check(kTrials)
       ->capture_default_str();

@@ -23,6 +23,7 @@ struct PlannedCase {
   CaseSpec spec;
   std::vector<Side> sides;
   std::vector<TrialPlan> plans;
+  std::string left_out;  // why it is not run; then there are no plans
 };
 
 struct Scores {
@@ -31,6 +32,17 @@ struct Scores {
   std::filesystem::path directory;
   std::uint64_t seed = 0;
 };
+
+// Why --no-build leaves the case out; empty: all its kernels are built.
+Result<std::string> why_left_out(Session& session, const std::vector<Side>& sides) {
+  for (const Side& side : sides) {
+    auto kernel = session.catalogue().kernel(side.kernel);
+    if (!kernel) return tl::make_unexpected(kernel.error());
+    if (session.kernels().find(*kernel)) continue;
+    return fmt::format("kernel '{0}' is not built (mmquake kernel build {0})", side.kernel);
+  }
+  return std::string();
+}
 
 // All names and kernels first: nobody wants to learn of a mistyped name after half an hour.
 Result<std::vector<PlannedCase>> plan_cases(Session& session, const ScoreOptions& options) {
@@ -45,7 +57,13 @@ Result<std::vector<PlannedCase>> plan_cases(Session& session, const ScoreOptions
     if (!options.kernel.empty()) {
       planned.sides = {{options.kernel, options.kernel, {}, options.clean_seconds, false}};
     }
+    if (options.no_build) {
+      auto why = why_left_out(session, planned.sides);
+      if (!why) return tl::make_unexpected(why.error());
+      planned.left_out = std::move(*why);
+    }
     for (const Side& side : planned.sides) {
+      if (!planned.left_out.empty()) break;
       auto plan = plan_side(session, *spec, side, {});
       if (!plan) {
         plan.error().message = fmt::format("case '{}': {}", name, plan.error().message);
@@ -129,10 +147,11 @@ Result<Scores> run_score(Session& session, const ScoreOptions& options) {
     if (interrupted()) break;
     CaseScore score;
     score.name = planned.spec.name;
+    score.left_out = planned.left_out;
     for (const Side& side : planned.sides) {
       (side.must_find ? score.bug_kernel : score.clean_kernel) = side.kernel;
     }
-    for (std::size_t side = 0; side < planned.sides.size(); ++side) {
+    for (std::size_t side = 0; side < planned.plans.size(); ++side) {
       auto trials = score_side(session, options, planned, side, scores);
       if (!trials) return tl::make_unexpected(trials.error());
       (planned.sides[side].must_find ? score.bug : score.clean) = std::move(*trials);
@@ -147,7 +166,10 @@ Result<Scores> run_score(Session& session, const ScoreOptions& options) {
 }
 
 int exit_code_of(const Scores& scores, const ScoreOptions& options) {
-  int code = kExitExpected;
+  // Not one was run: nothing that could be good.
+  const bool none = std::all_of(scores.cases.begin(), scores.cases.end(),
+                                [](const CaseScore& score) { return !score.left_out.empty(); });
+  int code = none ? kExitSkipped : kExitExpected;
   for (const CaseScore& score : scores.cases) {
     switch (score_of(score, wanted(options))) {
       case ScoreResult::kBroken:
@@ -160,6 +182,7 @@ int exit_code_of(const Scores& scores, const ScoreOptions& options) {
         if (code == kExitExpected) code = kExitSkipped;
         break;
       case ScoreResult::kGood:
+      case ScoreResult::kLeftOut:
         break;
     }
   }
