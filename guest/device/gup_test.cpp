@@ -27,6 +27,7 @@ struct LongtermTest {
   alignas(8) __u64 bytes;
   __u32 flags;
 };
+constexpr unsigned long kFastBenchmark = _IOWR('g', 2, Benchmark);
 constexpr unsigned long kLongtermBenchmark = _IOWR('g', 3, Benchmark);
 constexpr unsigned long kLongtermStart = _IOW('g', 7, LongtermTest);
 constexpr unsigned long kLongtermStop = _IO('g', 8);
@@ -109,16 +110,19 @@ Result<> GupTest::write(std::uintptr_t, const void*, std::size_t) {
   return broken("gup_test cannot write to pinned pages");
 }
 
-Result<bool> GupTest::pin_and_check(std::uintptr_t address, std::size_t bytes) {
+Result<PinTiming> GupTest::pin_and_check(PinCall call, std::uintptr_t address, std::size_t bytes) {
   Benchmark test{};
   test.address = address;
   test.bytes = bytes;
   test.pages_per_call = static_cast<__u32>(bytes / kSmallPage);
   test.gup_flags = kFollWrite;
-  if (ioctl(fd_.get(), kLongtermBenchmark, &test) != 0) {
-    return broken(fmt::format("gup_test: PIN_LONGTERM_BENCHMARK: {}", errno_text(errno)));
+  const bool fast = call == PinCall::kFast;
+  if (ioctl(fd_.get(), fast ? kFastBenchmark : kLongtermBenchmark, &test) != 0) {
+    return broken(fmt::format("gup_test: {}: {}",
+                              fast ? "PIN_FAST_BENCHMARK" : "PIN_LONGTERM_BENCHMARK",
+                              errno_text(errno)));
   }
-  return test.bytes == bytes;
+  return PinTiming{test.bytes == bytes, test.get_usec, test.put_usec};
 }
 
 }  // namespace mmquake

@@ -11,6 +11,19 @@
 
 namespace mmquake {
 
+// Which way a benchmark pins.
+enum class PinCall {
+  kLongterm,  // pin_user_pages(FOLL_LONGTERM): page tables are walked under the mmap lock
+  kFast       // pin_user_pages_fast(): without it
+};
+
+// What one benchmark did. Times are the kernel's own, in microseconds.
+struct PinTiming {
+  bool pinned = false;  // the whole range; the driver's return value says 0 either way
+  std::uint64_t pin_us = 0;
+  std::uint64_t unpin_us = 0;
+};
+
 class GupTest final : public PinningDevice {
  public:
   // An error of kind kSkipped if the kernel does not have it.
@@ -30,9 +43,9 @@ class GupTest final : public PinningDevice {
   Result<> read(std::uintptr_t address, void* to, std::size_t bytes) override;
   Result<> write(std::uintptr_t address, const void* from, std::size_t bytes) override;
 
-  // PIN_LONGTERM_BENCHMARK: pins, lets the kernel itself look whether each page may be pinned (a
-  // WARN in its log when not), unpins. True: pinned; its return value says 0 either way.
-  Result<bool> pin_and_check(std::uintptr_t address, std::size_t bytes);
+  // PIN_LONGTERM_BENCHMARK or PIN_FAST_BENCHMARK: pins in one call, lets the kernel itself look
+  // whether each page is pinned and may be (a WARN in its log when not), unpins.
+  Result<PinTiming> pin_and_check(PinCall call, std::uintptr_t address, std::size_t bytes);
 
  private:
   explicit GupTest(UniqueFd fd) : fd_(std::move(fd)) {}

@@ -4,8 +4,12 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <string>
 #include <vector>
 
+#include "guest/device/direct_io.h"
 #include "guest/device/gup_test.h"
 #include "guest/device/io_uring_buffer.h"
 #include "guest/device/vmsplice_holder.h"
@@ -85,6 +89,34 @@ TEST(VmspliceHolder, HoldsAndReadsPagesAndKeepsThem) {
   EXPECT_FALSE((*holder)->write(mapping.address(), "x", 1));
   ASSERT_TRUE((*holder)->unpin());
   EXPECT_EQ((*holder)->pin(kSmallPage, kSmallPage), EFAULT);
+}
+
+TEST(DirectIo, ReadsAndWritesWholePages) {
+  const std::string disk = std::string(MMQUAKE_BINARY_DIR) + "/direct-io-test.disk";
+  std::ofstream(disk) << "";
+  auto device = DirectIo::open(disk);
+  if (!device) GTEST_SKIP() << device.error().message;
+  Mapping mapping = filled();
+  std::vector<std::byte> seen(kBytes - kSmallPage);
+  auto read = (*device)->read(mapping.address() + kSmallPage, seen.data(), seen.size());
+  ASSERT_TRUE(read) << read.error().message;
+  EXPECT_TRUE(std::equal(seen.begin(), seen.end(), mapping.data() + kSmallPage));
+  const std::vector<std::byte> news(2 * kSmallPage, std::byte{0xab});
+  auto wrote = (*device)->write(mapping.address() + kSmallPage, news.data(), news.size());
+  ASSERT_TRUE(wrote) << wrote.error().message;
+  EXPECT_TRUE(std::equal(news.begin(), news.end(), mapping.data() + kSmallPage));
+  EXPECT_EQ(mapping.data()[kSmallPage - 1], static_cast<std::byte>(kSmallPage - 1));
+  EXPECT_EQ(mapping.data()[3 * kSmallPage], std::byte{3});
+  EXPECT_FALSE((*device)->read(mapping.address() + 1, seen.data(), kSmallPage));
+  EXPECT_FALSE((*device)->read(mapping.address(), seen.data(), 100));
+  EXPECT_FALSE((*device)->read(mapping.address(), seen.data(), DirectIo::kMaxBytes + kSmallPage));
+  std::filesystem::remove(disk);
+}
+
+TEST(DirectIo, IsSkippedWithoutTheDisk) {
+  auto device = DirectIo::open("/dev/mmquake-no-such-disk");
+  ASSERT_FALSE(device);
+  EXPECT_EQ(device.error().kind, ErrorKind::kSkipped);
 }
 
 TEST(GupTest, IsSkippedWhereTheKernelLacksIt) {

@@ -64,11 +64,14 @@ std::string_view to_string(ScoreResult result) {
       return "BROKEN";
     case ScoreResult::kSkipped:
       return "skipped";
+    case ScoreResult::kLeftOut:
+      return "left out";
   }
   return "?";
 }
 
 ScoreResult score_of(const CaseScore& score, double wanted) {
+  if (!score.left_out.empty()) return ScoreResult::kLeftOut;
   if (any(score.bug, Outcome::kBroken) || any(score.clean, Outcome::kBroken)) {
     return ScoreResult::kBroken;
   }
@@ -86,6 +89,9 @@ ScoreResult score_of(const CaseScore& score, double wanted) {
 }
 
 std::string score_row(const CaseScore& score, std::size_t width, double wanted) {
+  if (!score.left_out.empty()) {
+    return fmt::format("{:<{}}  left out: {}\n", score.name, width, score.left_out);
+  }
   const Tally bug = tally(score.bug);
   const Tally clean = tally(score.clean);
   std::string after = "-";
@@ -130,6 +136,7 @@ nlohmann::json score_json(const std::vector<CaseScore>& scores, double wanted) {
                           {"bug", found},
                           {"clean", passed}};
     if (!score.skipped.empty()) row["skipped"] = score.skipped;
+    if (!score.left_out.empty()) row["reason"] = score.left_out;
     out.push_back(std::move(row));
   }
   return out;

@@ -26,6 +26,7 @@ struct CaseScore {
   std::string bug_kernel, clean_kernel;
   std::string skipped;  // why no trial was run; empty: trials tell
   std::vector<ScoredTrial> bug, clean;
+  std::string left_out;  // why it was not run; empty: it was
 };
 
 // The least part of the bug's trials that must find it.
@@ -36,12 +37,14 @@ enum class ScoreResult {
   kMissed,   // found in fewer
   kAccused,  // a clean trial found something
   kBroken,   // a trial broke: nothing can be said
-  kSkipped   // the kernel or the machine lacks what it takes
+  kSkipped,  // the kernel or the machine lacks what it takes
+  kLeftOut   // it was not run, as the caller wished
 };
 std::string_view to_string(ScoreResult result);
 
-// First match wins: broken, accused, skipped, missed, good. `wanted` 0: one hit is enough. Without
-// a trial on the bug's side (a kernel alone was asked about) there is nothing to miss.
+// First match wins: left out, broken, accused, skipped, missed, good. `wanted` 0: one hit is
+// enough. Without a trial on the bug's side (a kernel alone was asked about) there is nothing to
+// miss.
 ScoreResult score_of(const CaseScore& score, double wanted = kScoreWanted);
 
 // One line for each case: found k of n and after how long (median, 90th percentile), passed k of n

@@ -73,6 +73,15 @@ TEST(Score, AKernelAloneHasNothingToMiss) {
   EXPECT_EQ(score_of(score), ScoreResult::kSkipped);
 }
 
+TEST(Score, WhatWasNotRunIsSaidWithItsReason) {
+  CaseScore score = sample(0, 0, 0);
+  score.left_out = "kernel 'specimen' is not built";
+  EXPECT_EQ(score_of(score), ScoreResult::kLeftOut);
+  EXPECT_THAT(score_table({score}), HasSubstr("left out: kernel 'specimen' is not built"));
+  EXPECT_EQ(score_json({score})[0]["result"], "left out");
+  EXPECT_EQ(score_json({score})[0]["reason"], "kernel 'specimen' is not built");
+}
+
 TEST(Score, AnotherFindingThanTheExpectedOneIsNoHit) {
   CaseScore score = sample(8, 0, 10);
   score.bug.push_back({false, Outcome::kFound, 2, 3});

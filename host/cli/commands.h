@@ -46,6 +46,7 @@ struct ScoreOptions {
   std::vector<std::string> cases;  // empty: all
   std::string kernel;              // not empty: this kernel alone, which must pass them all
   std::string series;              // not empty: on the kernels of this series ("6.12")
+  bool no_build = false;           // cases whose kernels are not built are left out
   bool quick = false;              // one trial a side; a bug gets two more chances
   int trials = 10;
   double clean_seconds = 5;  // guest time of each clean trial

@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 #include <cstring>
 
+#include "host/cli/bench_command.h"
 #include "host/cli/commands.h"
 #include "host/cli/doctor_command.h"
 #include "host/cli/interrupt.h"
@@ -28,6 +29,7 @@ constexpr const char* kExamples =
     "  mmquake repro uffd-thp-migration --kernel dir:/src/linux    has this tree the bug?\n"
     "  mmquake score --quick                     is every known bug found, and no clean kernel "
     "blamed?\n"
+    "  mmquake bench pin                         what does nth_page() cost?\n"
     "  mmquake run migrate-verify --kernel clean --seconds 120\n"
     "  mmquake soak nightly --for 8h             everything, all night\n"
     "\nExit codes: 0 as expected, 1 a finding where none was expected or none where one was,\n"
@@ -112,6 +114,8 @@ void add_score(CLI::App& app, CommonOptions& common, ScoreOptions& score, int& c
       ->excludes(kernel);
   command->add_flag("--quick", score.quick,
                     "One trial on each kernel; a bug that it misses gets two more");
+  command->add_flag("--no-build", score.no_build,
+                    "Leave out cases whose kernels are not built yet, and say so");
   command->add_option("--trials", score.trials, "Trials on each kernel")
       ->check(kTrials)
       ->capture_default_str();
@@ -237,6 +241,19 @@ void add_store_readers(CLI::App& app, CommonOptions& common, std::string& name, 
   replay->callback([&] { code = replay_trial(common, name); });
 }
 
+void add_bench(CLI::App& app, CommonOptions& common, BenchPinOptions& pin, int& code) {
+  CLI::App* command = app.add_subcommand("bench", "Measure what a question of the field asks");
+  command->require_subcommand(1);
+  CLI::App* pins = command->add_subcommand(
+      "pin", "Pinning huge pages: nth_page() against page++, on both memory models");
+  // The guest has room for so many: workloads/gigantic/pin_speed.cpp.
+  pins->add_option("--rounds", pin.rounds, "How often each is measured, by turns")
+      ->check(CLI::Range(3, 60, "3 to 60"))
+      ->capture_default_str();
+  add_vm_options(*pins, common);
+  pins->callback([&] { code = bench_pin(common, pin); });
+}
+
 // CLI11 prints its own text for --help and usage errors; ours adds where to look.
 int usage_error(CLI::App& app, const CLI::ParseError& error, int argc, char** argv) {
   if (error.get_exit_code() == 0) return app.exit(error);
@@ -264,6 +281,7 @@ int run_main(int argc, char** argv) {
   SoakOptions soak;
   ReportOptions report;
   std::string stored_name;
+  BenchPinOptions bench_pin_options;
   int code = 0;
   CLI::App app(kAbout, "mmquake");
   app.footer(kExamples);
@@ -283,6 +301,7 @@ int run_main(int argc, char** argv) {
   add_soak(app, common, soak, code);
   add_report(app, common, report, code);
   add_store_readers(app, common, stored_name, code);
+  add_bench(app, common, bench_pin_options, code);
   add_kernel_command(app, common.json, code);
   add_doctor_command(app, common.json, code);
   try {

@@ -123,22 +123,29 @@ TEST_F(ProgramVm, JsonIsOneDocumentOnStdout) {
   EXPECT_EQ(seen[0]["verdict"], "passed");
 }
 
-// Every case of the catalogue, on both its kernels. How often each is found stands in
-// docs/score.md.
+// Every case of the catalogue, on both its kernels; those whose kernels `make kernels` does not
+// build only where they are there. How often each is found stands in docs/score.md.
 TEST_F(ProgramVm, QuickScoreFindsEveryBugAndAccusesNoCleanKernel) {
   std::filesystem::create_directories(out_.parent_path());
   Command command;
   command.argv = {"/bin/sh", "-c",
-                  std::string(kProgram) + " score --quick --json --out '" + out_.string() +
-                      "' 2>'" + out_.string() + ".log'"};
+                  std::string(kProgram) + " score --quick --no-build --json --out '" +
+                      out_.string() + "' 2>'" + out_.string() + ".log'"};
   auto done = run_command(command);
   ASSERT_TRUE(done) << done.error().message;
   const json seen = json::parse(done->output_tail, nullptr, false);
   ASSERT_FALSE(seen.is_discarded()) << done->output_tail;
+  std::size_t good = 0;
   for (const json& one : seen["cases"]) {
+    if (one["result"] == "left out") {
+      EXPECT_THAT(one["bug"]["kernel"].get<std::string>(), testing::EndsWith("-novmemmap"))
+          << "the only kernels that make kernels leaves out";
+      continue;
+    }
     EXPECT_EQ(one["result"], "good") << one.dump(2);
+    ++good;
   }
-  EXPECT_GE(seen["cases"].size(), 2U);
+  EXPECT_GE(good, 14U);
   EXPECT_EQ(done->exit_code, 0) << done->output_tail;
 }
 

@@ -23,7 +23,8 @@ struct PlannedCase {
   CaseSpec spec;
   std::vector<Side> sides;
   std::vector<TrialPlan> plans;
-  std::string skipped;  // why there is nothing to run
+  std::string skipped;   // why there is nothing to run
+  std::string left_out;  // why it is not run; then there are no plans
 };
 
 struct Scores {
@@ -32,6 +33,17 @@ struct Scores {
   std::filesystem::path directory;
   std::uint64_t seed = 0;
 };
+
+// Why --no-build leaves the case out; empty: all its kernels are built.
+Result<std::string> why_left_out(Session& session, const std::vector<Side>& sides) {
+  for (const Side& side : sides) {
+    auto kernel = session.catalogue().kernel(side.kernel);
+    if (!kernel) return tl::make_unexpected(kernel.error());
+    if (session.kernels().find(*kernel)) continue;
+    return fmt::format("kernel '{0}' is not built (mmquake kernel build {0})", side.kernel);
+  }
+  return std::string();
+}
 
 // What a case runs on, as far as this catalogue has it.
 Result<PlannedCase> plan_case(Session& session, const ScoreOptions& options, CaseSpec spec) {
@@ -49,6 +61,12 @@ Result<PlannedCase> plan_case(Session& session, const ScoreOptions& options, Cas
   planned.sides = sides_of(planned.spec, 0, options.clean_seconds);
   if (!options.kernel.empty()) {
     planned.sides = {{options.kernel, options.kernel, {}, options.clean_seconds, false}};
+  }
+  if (options.no_build) {
+    auto why = why_left_out(session, planned.sides);
+    if (!why) return tl::make_unexpected(why.error());
+    planned.left_out = std::move(*why);
+    if (!planned.left_out.empty()) return planned;
   }
   for (const Side& side : planned.sides) {
     auto plan = plan_side(session, planned.spec, side, {});
@@ -143,10 +161,11 @@ Result<Scores> run_score(Session& session, const ScoreOptions& options) {
     CaseScore score;
     score.name = planned.spec.name;
     score.skipped = planned.skipped;
+    score.left_out = planned.left_out;
     for (const Side& side : planned.sides) {
       (side.must_find ? score.bug_kernel : score.clean_kernel) = side.kernel;
     }
-    for (std::size_t side = 0; side < planned.sides.size(); ++side) {
+    for (std::size_t side = 0; side < planned.plans.size(); ++side) {
       auto trials = score_side(session, options, planned, side, scores);
       if (!trials) return tl::make_unexpected(trials.error());
       (planned.sides[side].must_find ? score.bug : score.clean) = std::move(*trials);
@@ -161,7 +180,10 @@ Result<Scores> run_score(Session& session, const ScoreOptions& options) {
 }
 
 int exit_code_of(const Scores& scores, const ScoreOptions& options) {
-  int code = kExitExpected;
+  // Not one was run: nothing that could be good.
+  const bool none = std::all_of(scores.cases.begin(), scores.cases.end(),
+                                [](const CaseScore& score) { return !score.left_out.empty(); });
+  int code = none ? kExitSkipped : kExitExpected;
   for (const CaseScore& score : scores.cases) {
     switch (score_of(score, wanted(options))) {
       case ScoreResult::kBroken:
@@ -174,6 +196,7 @@ int exit_code_of(const Scores& scores, const ScoreOptions& options) {
         if (code == kExitExpected) code = kExitSkipped;
         break;
       case ScoreResult::kGood:
+      case ScoreResult::kLeftOut:
         break;
     }
   }

@@ -33,12 +33,6 @@ int total_cpus(const MachineSpec& machine) {
   return sum;
 }
 
-std::uint64_t total_memory_mib(const MachineSpec& machine) {
-  std::uint64_t sum = 0;
-  for (const NodeSpec& node : machine.nodes) sum += node.memory_mib;
-  return sum;
-}
-
 // One socket a node: CPUs of one package on two nodes make the guest warn in topology_sane().
 // With nodes of different sizes only one socket a CPU keeps the packages within their nodes.
 int sockets(const MachineSpec& machine) {
@@ -130,7 +124,28 @@ void add_record_port(pugi::xml_node devices, const DomainPaths& paths) {
   attribute(target, "name", kRecordPort);
 }
 
-void add_devices(pugi::xml_node domain, const MachineDevices& wanted, const DomainPaths& paths) {
+void add_memory(pugi::xml_node domain, const MachineSpec& machine) {
+  const std::string total = std::to_string(machine.memory_mib());
+  if (!machine.dimms.empty()) {
+    pugi::xml_node most = text_child(domain, "maxMemory", total);
+    attribute(most, "slots", std::to_string(machine.dimms.size()));
+    attribute(most, "unit", "MiB");
+  }
+  attribute(text_child(domain, "memory", total), "unit", "MiB");
+}
+
+void add_dimms(pugi::xml_node devices, const MachineSpec& machine) {
+  for (const DimmSpec& dimm : machine.dimms) {
+    pugi::xml_node memory = devices.append_child("memory");
+    attribute(memory, "model", "dimm");
+    pugi::xml_node target = memory.append_child("target");
+    attribute(text_child(target, "size", std::to_string(dimm.memory_mib)), "unit", "MiB");
+    text_child(target, "node", std::to_string(dimm.node));
+  }
+}
+
+void add_devices(pugi::xml_node domain, const MachineSpec& machine, const DomainPaths& paths) {
+  const MachineDevices& wanted = machine.devices;
   pugi::xml_node devices = domain.append_child("devices");
   pugi::xml_node usb = devices.append_child("controller");
   attribute(usb, "type", "usb");
@@ -143,6 +158,7 @@ void add_devices(pugi::xml_node domain, const MachineDevices& wanted, const Doma
     pugi::xml_node serial = add_character_device(devices, "serial", "unix", paths.serial_socket);
     attribute(serial.append_child("target"), "port", "1");
   }
+  add_dimms(devices, machine);
   if (wanted.virtio_serial) add_record_port(devices, paths);
   attribute(devices.append_child("memballoon"), "model", "none");
 }
@@ -173,6 +189,12 @@ Result<> check(const BootRequest& request, const DomainPaths& paths) {
   if (!machine.devices.virtio_serial && !machine.devices.serial) {
     return usage("machine '" + machine.name + "' has no device for records: give it " +
                  "virtio-serial, serial or both");
+  }
+  for (const DimmSpec& dimm : machine.dimms) {
+    if (dimm.node < 0 || static_cast<std::size_t>(dimm.node) >= machine.nodes.size()) {
+      return usage(fmt::format("machine '{}': a DIMM is on node {}; it has nodes 0 to {}",
+                               machine.name, dimm.node, machine.nodes.size() - 1));
+    }
   }
   const std::size_t length = kernel_command_line(request).size();
   if (length > kMaxCommandLine) {
@@ -217,9 +239,7 @@ Result<std::string> domain_xml(const BootRequest& request, const DomainPaths& pa
   attribute(domain, "xmlns:qemu", kQemuNamespace);
   text_child(domain, "name", request.name);
   if (!uuid.empty()) text_child(domain, "uuid", uuid);
-  pugi::xml_node memory =
-      text_child(domain, "memory", std::to_string(total_memory_mib(request.machine)));
-  attribute(memory, "unit", "MiB");
+  add_memory(domain, request.machine);
   text_child(domain, "vcpu", std::to_string(total_cpus(request.machine)));
   add_boot(domain, request);
   pugi::xml_node features = domain.append_child("features");
@@ -230,7 +250,7 @@ Result<std::string> domain_xml(const BootRequest& request, const DomainPaths& pa
   text_child(domain, "on_reboot", "destroy");
   // The crashed guest stays, paused: its console and memory are the evidence.
   text_child(domain, "on_crash", "preserve");
-  add_devices(domain, request.machine.devices, paths);
+  add_devices(domain, request.machine, paths);
   if (request.machine.devices.pvpanic) add_panic_device(domain);
   std::ostringstream out;
   document.save(out, "  ", pugi::format_indent | pugi::format_no_declaration);

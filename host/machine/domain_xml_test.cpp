@@ -86,6 +86,26 @@ TEST(DomainXml, LeavesMemoryOnlyNodesWithoutCpus) {
   EXPECT_EQ(domain.text("/domain/memory"), "1536");
 }
 
+TEST(DomainXml, PutsDimmsIntoSlots) {
+  EXPECT_EQ(Domain(two_nodes()).count("/domain/maxMemory"), 0U);
+  BootRequest request = two_nodes();
+  request.machine.dimms = {{1, 3072}, {0, 128}};
+  const Domain domain(request);
+  EXPECT_EQ(domain.text("/domain/maxMemory"), "5248");
+  EXPECT_EQ(domain.attribute("/domain/maxMemory/@slots"), "2");
+  EXPECT_EQ(domain.attribute("/domain/maxMemory/@unit"), "MiB");
+  EXPECT_EQ(domain.text("/domain/memory"), "5248") << "libvirt counts DIMMs, too";
+  EXPECT_EQ(domain.attribute("//cell[@id=1]/@memory"), "1024") << "the node without its DIMM";
+  EXPECT_EQ(domain.text("//devices/memory[@model='dimm'][1]/target/size[@unit='MiB']"), "3072");
+  EXPECT_EQ(domain.text("//devices/memory[@model='dimm'][1]/target/node"), "1");
+  EXPECT_EQ(domain.text("//devices/memory[@model='dimm'][2]/target/node"), "0");
+
+  request.machine.dimms = {{2, 1024}};
+  auto nowhere = domain_xml(request, paths());
+  ASSERT_FALSE(nowhere);
+  EXPECT_NE(nowhere.error().message.find("node 2; it has nodes 0 to 1"), std::string::npos);
+}
+
 TEST(DomainXml, SplitsUnequalNodesIntoOneSocketACpu) {
   BootRequest request = two_nodes();
   request.machine.nodes = {{1, 512}, {3, 512}};

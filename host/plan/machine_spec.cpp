@@ -16,6 +16,8 @@ constexpr std::int64_t kMaxNodes = 64;
 constexpr int kMaxCpus = 32;  // CONFIG_NR_CPUS of configs/fragments/base.config
 constexpr std::int64_t kMinNodeMib = 64;
 constexpr std::int64_t kMaxNodeMib = 16LL << 20;  // 16 TiB
+constexpr std::int64_t kMaxDimms = 16;
+constexpr std::int64_t kSectionMib = 128;  // x86_64's SECTION_SIZE_BITS: what memory arrives in
 constexpr int kLocalDistance = 10;
 constexpr int kRemoteDistance = 20;
 constexpr int kMaxDistance = 254;  // ACPI: 255 means unreachable
@@ -40,18 +42,18 @@ std::int64_t parse_memory(const std::string& text) {
   }
 }
 
-std::int64_t read_memory(ConfigTable& table) {
+std::int64_t read_memory(ConfigTable& table, std::int64_t min_mib) {
   const std::string text = table.text("memory");
   const std::int64_t mib = parse_memory(text);
   if (mib < 0) {
     table.complain("memory",
                    fmt::format("is '{}'; it must be a number with M, G or T: \"1024M\"", text));
-    return kMinNodeMib;
+    return min_mib;
   }
-  if (mib < kMinNodeMib || mib > kMaxNodeMib) {
-    table.complain("memory", fmt::format("is {}; it must be from {}M to {}T", text, kMinNodeMib,
+  if (mib < min_mib || mib > kMaxNodeMib) {
+    table.complain("memory", fmt::format("is {}; it must be from {}M to {}T", text, min_mib,
                                          kMaxNodeMib >> 20));
-    return kMinNodeMib;
+    return min_mib;
   }
   return mib;
 }
@@ -62,7 +64,7 @@ std::vector<NodeSpec> read_nodes(ConfigTable& root) {
     table.allow({"cpus", "memory"});
     NodeSpec node;
     node.cpus = static_cast<int>(table.integer("cpus", 0, kMaxCpus));
-    node.memory_mib = static_cast<std::uint64_t>(read_memory(table));
+    node.memory_mib = static_cast<std::uint64_t>(read_memory(table, kMinNodeMib));
     nodes.push_back(node);
   }
   const auto count = static_cast<std::int64_t>(nodes.size());
@@ -77,6 +79,28 @@ std::vector<NodeSpec> read_nodes(ConfigTable& root) {
                                       kMaxCpus));
   }
   return nodes;
+}
+
+std::vector<DimmSpec> read_dimms(ConfigTable& root, std::size_t nodes) {
+  std::vector<DimmSpec> dimms;
+  const std::int64_t last_node = nodes == 0 ? 0 : static_cast<std::int64_t>(nodes) - 1;
+  for (ConfigTable& table : root.tables("dimm")) {
+    table.allow({"node", "memory"});
+    DimmSpec dimm;
+    dimm.node = static_cast<int>(table.integer("node", 0, last_node));
+    const std::int64_t mib = read_memory(table, kSectionMib);
+    if (mib % kSectionMib != 0) {
+      table.complain("memory",
+                     fmt::format("is {}M; a DIMM has a multiple of {}M", mib, kSectionMib));
+    }
+    dimm.memory_mib = static_cast<std::uint64_t>(mib);
+    dimms.push_back(dimm);
+  }
+  if (dimms.size() > static_cast<std::size_t>(kMaxDimms)) {
+    root.complain("dimm", fmt::format("tables are {}; a machine has at most {} [[dimm]]",
+                                      dimms.size(), kMaxDimms));
+  }
+  return dimms;
 }
 
 std::vector<std::vector<int>> default_distances(std::size_t nodes) {
@@ -169,6 +193,7 @@ int MachineSpec::cpus() const {
 std::uint64_t MachineSpec::memory_mib() const {
   std::uint64_t sum = 0;
   for (const NodeSpec& node : nodes) sum += node.memory_mib;
+  for (const DimmSpec& dimm : dimms) sum += dimm.memory_mib;
   return sum;
 }
 
@@ -187,11 +212,12 @@ Result<MachineSpec> read_machine_spec(const std::filesystem::path& file) {
   auto config = ConfigFile::read(file);
   if (!config) return tl::make_unexpected(config.error());
   ConfigTable table = (*config)->root();
-  table.allow({"summary", "boot_args", "devices", "distances", "node"});
+  table.allow({"summary", "boot_args", "devices", "dimm", "distances", "node"});
   MachineSpec spec;
   spec.name = file.stem().string();
   spec.summary = table.text("summary");
   spec.nodes = read_nodes(table);
+  spec.dimms = read_dimms(table, spec.nodes.size());
   spec.distances = read_distances(table, spec.nodes.size());
   spec.devices = read_devices(table);
   spec.boot_args = read_boot_args(table);

@@ -127,6 +127,35 @@ TEST_F(MachineSpecTest, MemoryHasAUnitAndARange) {
               HasSubstr(":2:1: 'node[0].memory' is missing"));
 }
 
+TEST_F(MachineSpecTest, DimmsLieOnNodesInWholeSections) {
+  const auto with = [](const std::string& node, const std::string& memory) {
+    return two("") + "[[dimm]]\nnode = " + node + "\nmemory = " + memory + "\n";
+  };
+  const auto spec = read(with("1", "\"3G\"") + "[[dimm]]\nnode = 0\nmemory = \"128M\"\n");
+  ASSERT_TRUE(spec) << spec.error().message;
+  ASSERT_EQ(spec->dimms.size(), 2U);
+  EXPECT_EQ(spec->dimms[0].node, 1);
+  EXPECT_EQ(spec->dimms[0].memory_mib, 3072U);
+  EXPECT_EQ(spec->memory_mib(), 2048U + 3072U + 128U);
+  EXPECT_TRUE(read(two(""))->dimms.empty());
+
+  EXPECT_THAT(complaint(with("2", "\"1G\"")),
+              EndsWith(":9:8: 'dimm[0].node' is 2; it must be from 0 to 1"));
+  EXPECT_THAT(complaint(with("-1", "\"1G\"")), HasSubstr("'dimm[0].node' is -1"));
+  EXPECT_THAT(complaint(with("0", "\"64M\"")),
+              EndsWith(":10:10: 'dimm[0].memory' is 64M; it must be from 128M to 16T"));
+  EXPECT_THAT(complaint(with("0", "\"200M\"")),
+              EndsWith("'dimm[0].memory' is 200M; a DIMM has a multiple of 128M"));
+  EXPECT_THAT(complaint(with("0", "\"1\"")), HasSubstr("a number with M, G or T"));
+  EXPECT_THAT(complaint(two("") + "[[dimm]]\nmemory = \"1G\"\n"),
+              HasSubstr("'dimm[0].node' is missing"));
+  EXPECT_THAT(complaint(with("0", "\"1G\"") + "size = 1\n"),
+              HasSubstr("unknown key 'dimm[0].size'; there are: node, memory"));
+  std::string many = two("");
+  for (int i = 0; i < 17; ++i) many += "[[dimm]]\nnode = 0\nmemory = \"128M\"\n";
+  EXPECT_THAT(complaint(many), HasSubstr("'dimm' tables are 17; a machine has at most 16"));
+}
+
 TEST_F(MachineSpecTest, DistancesAreWhatAcpiCanSay) {
   const auto with = [](const std::string& rows) { return two("distances = " + rows + "\n"); };
   EXPECT_THAT(complaint(with("[[10, 9], [20, 10]]")),

@@ -38,6 +38,12 @@ struct NodeSpec {
   std::uint64_t memory_mib = 0;
 };
 
+// Memory that the guest finds in a slot, as one that was plugged in: not in the firmware's map.
+struct DimmSpec {
+  int node = 0;
+  std::uint64_t memory_mib = 0;  // whole sections of 128 MiB
+};
+
 // What a machine has beside CPUs, memory and the console on ttyS0.
 struct MachineDevices {
   bool virtio_serial = true;  // the record channel
@@ -50,12 +56,13 @@ struct MachineSpec {
   std::string name;
   std::string summary;
   std::vector<NodeSpec> nodes;
+  std::vector<DimmSpec> dimms;
   // nodes x nodes, [from][to]: 10 on the diagonal, 11..254 elsewhere; need not be symmetric
   std::vector<std::vector<int>> distances;
   std::vector<std::string> boot_args;
   MachineDevices devices;  // with virtio_serial, serial or both
   int cpus() const;
-  std::uint64_t memory_mib() const;
+  std::uint64_t memory_mib() const;  // of nodes and DIMMs
 };
 
 // configs/cases/NAME.toml

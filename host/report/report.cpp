@@ -78,7 +78,7 @@ std::string numbers(const ReportedTrial& trial) {
   out += fmt::format("kernel        {} ({}, artifact {})\n", one_line(r.hello.kernel),
                      trial.plan.kernel.name, trial.plan.kernel.key);
   if (!trial.plan.bugs.empty()) {
-    out += fmt::format("bugs put back {}\n", fmt::join(trial.plan.bugs, ", "));
+    out += fmt::format("switches on   {}\n", fmt::join(trial.plan.bugs, ", "));
   }
   out += fmt::format("machine       {} ({} CPUs, {} nodes, {} MiB), {}\n", trial.plan.machine.name,
                      trial.plan.machine.cpus(), trial.plan.machine.nodes.size(),

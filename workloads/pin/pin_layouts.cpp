@@ -365,12 +365,13 @@ Result<> PinLayouts::judge_hot_remove_of(const BuiltLayout& built, RoleContext& 
 // The driver looks itself, and says in the kernel's log what it found; the host reads that.
 Result<> PinLayouts::let_kernel_look(BuiltLayout& built) {
   const std::size_t before = count_forbidden(built.before, forbidden_);
-  Result<bool> pinned = gup_test_->pin_and_check(built.layout.address(), PageLayout::size());
+  Result<PinTiming> pinned =
+      gup_test_->pin_and_check(PinCall::kLongterm, built.layout.address(), PageLayout::size());
   if (!pinned) {
     return tl::make_unexpected(pinned.error());
   }
   pages_before_.add(before);
-  if (!*pinned) {
+  if (!pinned->pinned) {
     refused_.add();
   } else {
     (before > 0 ? tallies_[built.layout.kind()].judged : unjudged_).add();

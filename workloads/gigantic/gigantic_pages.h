@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// hugetlb pages of 1 GiB, taken from the machine at run time.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "guest/protocol/result.h"
+
+namespace mmquake {
+
+inline constexpr std::size_t kGiganticPage = std::size_t{1} << 30;
+
+// One that is mapped (shared, so that a fork copies nothing) and touched.
+struct GiganticPage {
+  std::byte* data = nullptr;
+  std::uint64_t first_pfn = 0;
+
+  std::uintptr_t address() const { return reinterpret_cast<std::uintptr_t>(data); }
+};
+
+// Owns its pages and its share of the kernel's pool; gives back both.
+class GiganticPages {
+ public:
+  // Error of kind kSkipped: this CPU or kernel has none of 1 GiB.
+  static Result<GiganticPages> open();
+  GiganticPages(GiganticPages&& other) noexcept;
+  GiganticPages& operator=(GiganticPages&& other) noexcept;
+  GiganticPages(const GiganticPages&) = delete;
+  GiganticPages& operator=(const GiganticPages&) = delete;
+  ~GiganticPages();
+  GiganticPages() = default;
+
+  // One page more. Error of kind kSkipped: no GiB of free memory lies together any more.
+  Result<GiganticPage> take();
+  std::size_t size() const { return pages_.size(); }
+
+ private:
+  std::string pool_;  // the sysfs file with the pool's size
+  std::uint64_t size_before_ = 0;
+  std::vector<GiganticPage> pages_;
+};
+
+}  // namespace mmquake
