@@ -77,7 +77,12 @@ int fail(const Error& error) {
 std::filesystem::path guest_binary() {
   std::error_code error;
   const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe", error);
-  return self.parent_path() / "mmquake-guest";
+  const std::filesystem::path beside = self.parent_path() / "mmquake-guest";
+  const std::filesystem::path installed =
+      self.parent_path().parent_path() / "lib/mmquake/mmquake-guest";
+  return !std::filesystem::exists(beside, error) && std::filesystem::exists(installed, error)
+             ? installed
+             : beside;
 }
 
 Session::Session(CommonOptions options, WorkloadCatalogue workloads)

@@ -84,7 +84,7 @@ class Session {
   std::string told_;  // of the accelerator
 };
 
-// The static guest binary beside this program.
+// The static guest binary: beside this program, or in ../lib/mmquake where that is installed.
 std::filesystem::path guest_binary();
 
 // "k=v" pairs to a map; an error names the pair that has no '='.
