@@ -8,7 +8,7 @@ JOBS ?= $(shell nproc)
 TALK = ./talk
 CTEST_FLAGS ?=
 
-.PHONY: all build program deps deps-lint run test kernels lint format-check tidy format sanitize fuzz bench clean help
+.PHONY: all build program deps deps-lint install run test kernels lint format-check tidy format sanitize fuzz bench clean help
 
 all: program
 
@@ -27,6 +27,11 @@ deps:
 
 deps-lint:
 	@$(TALK) deps ./deps.sh lint
+
+# DESTDIR is for who makes a package. Units and the user: see docs/soak.md.
+PREFIX ?= /usr/local
+install: program
+	@DESTDIR=$(DESTDIR) cmake --install $(BUILD) --prefix $(PREFIX) --strip
 
 run: deps
 	@$(MAKE) --no-print-directory program
@@ -97,6 +102,7 @@ help:
 	@echo "make test     install what is missing, build, get the kernels, run every test"
 	@echo "make          build $(BUILD)/mmquake"
 	@echo "make deps     install what is missing with apt (sudo when not root)"
+	@echo "make install  install below PREFIX ($(PREFIX)), with DESTDIR before it"
 	@echo "make kernels  build the kernels that the tests use"
 	@echo "make lint     clang-format and clang-tidy; make format mends the first"
 	@echo "make sanitize unit tests under ASan+UBSan and under TSan"

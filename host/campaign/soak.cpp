@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cmath>
 #include <condition_variable>
+#include <limits>
 #include <list>
 #include <mutex>
 #include <set>
@@ -222,7 +223,8 @@ Result<> Soak::load() {
     if (item == items_.end()) continue;
     const auto index = static_cast<std::size_t>(item - items_.begin());
     schedule_.start(index);
-    schedule_.end(index, trial.verdict, trial.wall_seconds, 0);
+    // Waits are over: whoever goes on may have mended what was broken.
+    schedule_.end(index, trial.verdict, trial.wall_seconds, std::numeric_limits<double>::lowest());
   }
   return {};
 }

@@ -190,8 +190,9 @@ TEST_F(SoakTest, AResumedCampaignDrawsAsTheUninterruptedOne) {
 
 TEST_F(SoakTest, PassedDirectoriesShrinkAndOthersStay) {
   FakeWorld world([](const auto&, std::uint64_t number, const auto&) {
-    return number == 1 ? found_trial("hang in f")
-                       : number == 2 ? broken_trial("no boot") : passed_trial();
+    return number == 1   ? found_trial("hang in f")
+           : number == 2 ? broken_trial("no boot")
+                         : passed_trial();
   });
   ASSERT_TRUE(run(world));
   for (const char* kept : {"trial-000001", "trial-000002"}) {

@@ -105,6 +105,8 @@ void print_text(const json& all) {
                one["summary"].get<std::string>(), one["nodes"].get<std::size_t>(),
                one["cpus"].get<int>(), one["memory_mib"].get<std::uint64_t>());
   }
+  fmt::print("\ncampaigns (mmquake soak CAMPAIGN)\n  {}\n",
+             fmt::join(all["campaigns"].get<std::vector<std::string>>(), "\n  "));
 }
 
 }  // namespace
@@ -121,7 +123,8 @@ int list_all(const CommonOptions& common) {
   const json all = {{"cases", *cases},
                     {"workloads", workloads_json(**session)},
                     {"kernels", *kernels},
-                    {"machines", *machines}};
+                    {"machines", *machines},
+                    {"campaigns", (*session)->catalogue().campaign_names()}};
   if (common.json) {
     fmt::print("{}\n", all.dump(2));
   } else {

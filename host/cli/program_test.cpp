@@ -25,10 +25,11 @@ Finished mmquake(std::vector<std::string> args) {
 TEST(Program, HelpTeaches) {
   const Finished help = mmquake({"--help"});
   EXPECT_EQ(help.exit_code, 0);
-  for (const char* word : {"run", "repro", "kernel", "doctor", "list", "Exit codes", "Examples"}) {
+  for (const char* word :
+       {"run", "repro", "soak", "kernel", "doctor", "list", "Exit codes", "Examples"}) {
     EXPECT_THAT(help.output_tail, HasSubstr(word));
   }
-  for (const char* command : {"run", "repro", "kernel", "doctor", "list"}) {
+  for (const char* command : {"run", "repro", "soak", "kernel", "doctor", "list"}) {
     EXPECT_EQ(mmquake({command, "--help"}).exit_code, 0) << command;
   }
 }
@@ -37,8 +38,18 @@ TEST(Program, ListNamesWhatIsThere) {
   const Finished list = mmquake({"list"});
   EXPECT_EQ(list.exit_code, 0);
   for (const char* word : {"uffd-thp-migration", "uffd-thp-wait", "migrate-verify", "clean",
-                           "specimen", "numa2", "numa2-small", "numa4-memory-only"}) {
+                           "specimen", "numa2", "numa2-small", "numa4-memory-only", "nightly"}) {
     EXPECT_THAT(list.output_tail, HasSubstr(word));
+  }
+}
+
+// Both campaigns with the guest's own workloads: a budget that holds no trial stops them after they
+// have been read.
+TEST(Program, ItsOwnCampaignsCanBeRead) {
+  for (const char* campaign : {"clean", "nightly"}) {
+    const Finished done = mmquake({"soak", campaign, "--for", "1s"});
+    EXPECT_EQ(done.exit_code, 2);
+    EXPECT_THAT(done.output_tail, HasSubstr("shorter than one trial")) << campaign;
   }
 }
 
@@ -89,6 +100,12 @@ INSTANTIATE_TEST_SUITE_P(
                     BadInput{{"run", "uffd-thp-wait", "--trials", "0"}, "10000"},
                     BadInput{{"run", "uffd-thp-wait", "--accel", "hvf"}, "tcg"},
                     BadInput{{"run", "uffd-thp-wait", "--widen", "f:9-1"}, "--widen"},
+                    BadInput{{"soak", "nihgtly"}, "'nightly'"}, BadInput{{"soak"}, "CAMPAIGN"},
+                    BadInput{{"soak", "clean", "--for", "8"}, "1h30m"},
+                    BadInput{{"soak", "clean", "--for", "3s"}, "shorter than one trial"},
+                    BadInput{{"soak", "clean", "--jobs", "0"}, "256"},
+                    BadInput{{"soak", "--resume", "x"}, "number"},
+                    BadInput{{"soak", "--resume", "--out", "/nonexistent"}, "no campaign was run"},
                     BadInput{{"kernel", "path", "claen"}, "clean"}, BadInput{{}, "--help"}));
 
 }  // namespace

@@ -10,9 +10,7 @@
 #include <charconv>
 #include <chrono>
 #include <cstring>
-#include <fstream>
 #include <nlohmann/json.hpp>
-#include <sstream>
 
 #include "host/console/console.h"
 #include "host/report/campaign_report.h"
@@ -27,16 +25,6 @@ namespace {
 
 double today() {
   return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
-}
-
-// A store that a question must not make.
-Result<Store> existing_store(const CommonOptions& common) {
-  const std::filesystem::path path = store_path(common);
-  if (!std::filesystem::exists(path)) {
-    return usage(fmt::format("there is no campaign yet ('{}' does not exist): {} soak starts one",
-                             path.string(), common.program));
-  }
-  return Store::open(path);
 }
 
 Result<StoredCampaign> chosen_campaign(const Store& store, std::int64_t id) {
@@ -73,7 +61,7 @@ Result<CampaignReport> read_report(const CommonOptions& common, const ReportOpti
     if (!parsed) return tl::make_unexpected(parsed.error());
     since = *parsed;
   }
-  auto store = existing_store(common);
+  auto store = open_old_store(common);
   if (!store) return tl::make_unexpected(store.error());
   auto campaign = chosen_campaign(*store, options.campaign);
   if (!campaign) return tl::make_unexpected(campaign.error());
@@ -119,7 +107,7 @@ Result<std::vector<StoredTrial>> all_trials(const Store& store) {
 }
 
 Result<std::vector<BugEntry>> all_bugs(const CommonOptions& common) {
-  auto store = existing_store(common);
+  auto store = open_old_store(common);
   if (!store) return tl::make_unexpected(store.error());
   auto trials = all_trials(*store);
   if (!trials) return tl::make_unexpected(trials.error());
@@ -141,7 +129,7 @@ Result<BugEntry> bug_named(const CommonOptions& common, const std::string& id) {
 }
 
 Result<StoredTrial> trial_named(const CommonOptions& common, const std::string& name) {
-  auto store = existing_store(common);
+  auto store = open_old_store(common);
   if (!store) return tl::make_unexpected(store.error());
   auto trials = all_trials(*store);
   if (!trials) return tl::make_unexpected(trials.error());

@@ -74,10 +74,45 @@ int fail(const Error& error) {
   return kExitBroken;
 }
 
+int exit_code_of(Outcome outcome) {
+  switch (outcome) {
+    case Outcome::kPassed:
+      return kExitExpected;
+    case Outcome::kFound:
+      return kExitUnexpected;
+    case Outcome::kSkipped:
+      return kExitSkipped;
+    case Outcome::kBroken:
+      return kExitBroken;
+  }
+  return kExitBroken;
+}
+
+std::filesystem::path runs_root(const CommonOptions& common) {
+  return common.out.empty() ? state_dir() / "runs" : std::filesystem::absolute(common.out);
+}
+
+std::filesystem::path store_path(const CommonOptions& common) {
+  return runs_root(common) / "store.sqlite";
+}
+
+Result<Store> open_old_store(const CommonOptions& common) {
+  std::error_code error;
+  if (std::filesystem::exists(store_path(common), error)) return Store::open(store_path(common));
+  return usage(
+      fmt::format("there is no {}: no campaign was run yet; start one with: {} soak nightly",
+                  store_path(common).string(), common.program));
+}
+
 std::filesystem::path guest_binary() {
   std::error_code error;
   const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe", error);
-  return self.parent_path() / "mmquake-guest";
+  const std::filesystem::path beside = self.parent_path() / "mmquake-guest";
+  const std::filesystem::path installed =
+      self.parent_path().parent_path() / "lib/mmquake/mmquake-guest";
+  return !std::filesystem::exists(beside, error) && std::filesystem::exists(installed, error)
+             ? installed
+             : beside;
 }
 
 Session::Session(CommonOptions options, WorkloadCatalogue workloads)

@@ -16,6 +16,7 @@
 #include "host/plan/plan.h"
 #include "host/plan/workloads.h"
 #include "host/report/report.h"
+#include "host/store/store.h"
 
 namespace mmquake {
 
@@ -36,6 +37,15 @@ inline constexpr int kExitUnexpected = 1;
 inline constexpr int kExitUsage = 2;
 inline constexpr int kExitBroken = 3;
 inline constexpr int kExitSkipped = 4;
+
+// The exit code that says what trials have come to.
+int exit_code_of(Outcome outcome);
+
+// Where runs go, and the store of the soaks among them.
+std::filesystem::path runs_root(const CommonOptions& common);
+std::filesystem::path store_path(const CommonOptions& common);
+// One that is there: who asks for what was run makes no empty store.
+Result<Store> open_old_store(const CommonOptions& common);
 
 class Session {
  public:
@@ -84,7 +94,7 @@ class Session {
   std::string told_;  // of the accelerator
 };
 
-// The static guest binary beside this program.
+// The static guest binary: beside this program, or in ../lib/mmquake where that is installed.
 std::filesystem::path guest_binary();
 
 // "k=v" pairs to a map; an error names the pair that has no '='.

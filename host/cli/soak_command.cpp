@@ -67,14 +67,6 @@ struct Held {
   FileDescriptor lock;
 };
 
-fs::path runs_root(const CommonOptions& common) {
-  return common.out.empty() ? state_dir() / "runs" : fs::absolute(common.out);
-}
-
-Result<Store> open_store(const CommonOptions& common) {
-  return Store::open(runs_root(common) / "store.sqlite");
-}
-
 // Held until the process ends, however it ends. Not inherited by what it starts.
 Result<FileDescriptor> lock_campaign(const StoredCampaign& campaign) {
   std::error_code error;
@@ -100,7 +92,8 @@ Result<CampaignSpec> stored_spec(const Session& session, const StoredCampaign& c
   return read_campaign_spec(file, session.catalogue(), session.workloads());
 }
 
-Result<> check_budget(const CampaignSpec& spec, double seconds) {
+Result<> check_budget(const CampaignSpec& spec) {
+  const double seconds = spec.budget_seconds;
   for (const CampaignItem& item : spec.items) {
     if (seconds <= 0 || item.seconds <= seconds) continue;
     return usage(
@@ -111,21 +104,27 @@ Result<> check_budget(const CampaignSpec& spec, double seconds) {
   return {};
 }
 
-Result<Held> begin(Session& session, Store& store, const SoakOptions& options) {
+// A new campaign, as far as it can be mistaken.
+Result<CampaignSpec> new_spec(const Session& session, const SoakOptions& options) {
   auto file = session.catalogue().campaign_file(options.campaign);
   if (!file) return tl::make_unexpected(file.error());
   auto spec = read_campaign_spec(*file, session.catalogue(), session.workloads());
-  if (!spec) return tl::make_unexpected(spec.error());
-  Held held;
-  held.campaign.name = spec->name;
-  held.campaign.spec = spec->text;
-  held.campaign.seed = options.seed != 0 ? options.seed : trial_seed(std::random_device{}(), 1);
-  const bool own = options.seconds > 0 || options.trials > 0;
-  held.campaign.budget_seconds = own ? options.seconds : spec->budget_seconds;
-  held.campaign.budget_trials = own ? options.trials : spec->budget_trials;
-  if (auto fits = check_budget(*spec, held.campaign.budget_seconds); !fits) {
-    return tl::make_unexpected(fits.error());
+  if (!spec) return spec;
+  if (options.seconds > 0 || options.trials > 0) {
+    spec->budget_seconds = options.seconds;
+    spec->budget_trials = options.trials;
   }
+  if (auto fits = check_budget(*spec); !fits) return tl::make_unexpected(fits.error());
+  return spec;
+}
+
+Result<Held> begin(Session& session, Store& store, const CampaignSpec& spec, std::uint64_t seed) {
+  Held held;
+  held.campaign.name = spec.name;
+  held.campaign.spec = spec.text;
+  held.campaign.seed = seed != 0 ? seed : trial_seed(std::random_device{}(), 1);
+  held.campaign.budget_seconds = spec.budget_seconds;
+  held.campaign.budget_trials = spec.budget_trials;
   held.campaign.started_at =
       std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
   auto directory = session.directory_in(runs_root(session.options()), "soak-" + held.campaign.name);
@@ -203,24 +202,15 @@ int jobs_of(const Session& session, const CampaignSpec& spec, const SoakOptions&
   return default_jobs(std::thread::hardware_concurrency(), host_available_mib(), machines);
 }
 
-std::string resume_command(const CommonOptions& common, std::int64_t id) {
-  std::string out = fmt::format("{} soak --resume {}", shell_word(common.program), id);
+// A command about campaign `id`, where its store is.
+std::string command_text(const CommonOptions& common, std::string_view command, std::int64_t id) {
+  std::string out = fmt::format("{} {} {}", shell_word(common.program), command, id);
   if (!common.out.empty()) out += " --out " + shell_word(common.out.string());
-  return out + vm_options_text(common);
+  return out;
 }
 
-int exit_code_of(const std::vector<StoredTrial>& trials) {
-  switch (soak_outcome(trials)) {
-    case Outcome::kPassed:
-      return kExitExpected;
-    case Outcome::kFound:
-      return kExitUnexpected;
-    case Outcome::kSkipped:
-      return kExitSkipped;
-    case Outcome::kBroken:
-      return kExitBroken;
-  }
-  return kExitBroken;
+std::string resume_command(const CommonOptions& common, std::int64_t id) {
+  return command_text(common, "soak --resume", id) + vm_options_text(common);
 }
 
 // Prints the summary, and writes it into the campaign's directory when `write`.
@@ -243,21 +233,18 @@ Result<int> tell(const CommonOptions& common, const Store& store, std::int64_t i
     if (auto done = write_file(directory / kSummaryJsonName, json + "\n"); !done) {
       return tl::make_unexpected(done.error());
     }
-    fmt::print(out, "\nreport: {}\n", (directory / kSummaryName).string());
+    fmt::print(out, "\nsummary: {}\nreport:  {}\n", (directory / kSummaryName).string(),
+               command_text(common, "report", id));
   }
-  return exit_code_of(*trials);
+  return exit_code_of(soak_outcome(*trials));
 }
 
-Result<int> run_soak(Session& session, Store& store, const SoakOptions& options) {
+// `held` is a campaign that begins or goes on.
+Result<int> run_soak(Session& session, Store& store, const Held& held, const SoakOptions& options) {
   const CommonOptions& common = session.options();
   std::FILE* out = session.human();
-  const std::uint64_t available = host_available_mib();
-  SessionWorld world(session, available);
-  // A mistyped campaign leaves nothing behind; one that begins is in the store before its kernels
-  // are built, so that it can be resumed.
-  auto held = options.resume ? go_on(store, options) : begin(session, store, options);
-  if (!held) return tl::make_unexpected(held.error());
-  const StoredCampaign& campaign = held->campaign;
+  SessionWorld world(session, host_available_mib());
+  const StoredCampaign& campaign = held.campaign;
   auto spec = stored_spec(session, campaign);
   if (!spec) return tl::make_unexpected(spec.error());
   SoakSettings settings;
@@ -286,7 +273,7 @@ Result<int> run_soak(Session& session, Store& store, const SoakOptions& options)
 }
 
 Result<int> check_store(const CommonOptions& common) {
-  auto store = open_store(common);
+  auto store = open_old_store(common);
   if (!store) return tl::make_unexpected(store.error());
   auto faults = store->faults();
   if (!faults) return tl::make_unexpected(faults.error());
@@ -299,7 +286,7 @@ Result<int> check_store(const CommonOptions& common) {
 Result<int> soak_or_error(const CommonOptions& common, const SoakOptions& options) {
   if (options.check) return check_store(common);
   if (options.summary) {
-    auto store = open_store(common);
+    auto store = open_old_store(common);
     if (!store) return tl::make_unexpected(store.error());
     auto campaign = chosen(*store, options, false);
     if (!campaign) return tl::make_unexpected(campaign.error());
@@ -307,9 +294,21 @@ Result<int> soak_or_error(const CommonOptions& common, const SoakOptions& option
   }
   auto session = Session::open(common);
   if (!session) return tl::make_unexpected(session.error());
-  auto store = open_store(common);
+  if (options.resume) {
+    auto store = open_old_store(common);
+    if (!store) return tl::make_unexpected(store.error());
+    auto held = go_on(*store, options);
+    if (!held) return tl::make_unexpected(held.error());
+    return run_soak(**session, *store, *held, options);
+  }
+  // Before anything is written: a mistyped name leaves nothing behind.
+  auto spec = new_spec(**session, options);
+  if (!spec) return tl::make_unexpected(spec.error());
+  auto store = Store::open(store_path(common));
   if (!store) return tl::make_unexpected(store.error());
-  return run_soak(**session, *store, options);
+  auto held = begin(**session, *store, *spec, options.seed);
+  if (!held) return tl::make_unexpected(held.error());
+  return run_soak(**session, *store, *held, options);
 }
 
 }  // namespace

@@ -63,13 +63,12 @@ fs::path data_dir() {
   const char* chosen = std::getenv("MMQUAKE_DATA");
   std::error_code error;
   if (chosen != nullptr && chosen[0] != '\0') return fs::absolute(chosen, error);
-  fs::path source = MMQUAKE_SOURCE_DIR;
-  if (holds_configs(source)) return source;
+  // An installed program keeps to what was installed with it, even where its source still lies.
   const fs::path beside = fs::read_symlink("/proc/self/exe", error).parent_path();
   for (const fs::path& dir : {beside / "share/mmquake", beside.parent_path() / "share/mmquake"}) {
     if (holds_configs(dir)) return dir;
   }
-  return source;
+  return MMQUAKE_SOURCE_DIR;
 }
 
 }  // namespace mmquake

@@ -82,13 +82,14 @@ struct CaseSpec {
   std::vector<WidenSite> widen;
 };
 
-// The folder that holds configs/ and images/: $MMQUAKE_DATA, or the source tree that this binary
-// was built from, or share/mmquake beside the binary.
+// The folder that holds configs/, images/ and guest/widener/: $MMQUAKE_DATA, or share/mmquake
+// beside the binary or its folder (`make install`), or the source tree that it was built from.
 std::filesystem::path data_dir();
 
 class Catalogue {
  public:
-  // `root` holds kernels/, machines/, cases/ and campaigns/. Nothing is read before it is asked for.
+  // `root` holds kernels/, machines/, cases/ and campaigns/. Nothing is read before it is asked
+  // for.
   explicit Catalogue(std::filesystem::path root) : root_(std::move(root)) {}
 
   // A name may also be the path of a file (it holds a '/' or ends with .toml); a kernel also

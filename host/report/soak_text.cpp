@@ -39,6 +39,7 @@ struct Rows {
   std::vector<std::pair<std::string, std::vector<std::uint64_t>>> broken;  // reason -> trials
   std::vector<std::pair<std::string, std::string>> skipped;                // item -> reason
   SoakCounts counts;
+  std::uint64_t restarted = 0;
 };
 
 template <typename Value>
@@ -66,6 +67,7 @@ void add_trial(Rows& rows, const StoredTrial& trial) {
   if (!trial.kernel_release.empty()) kernel.release = trial.kernel_release;
   ++kernel.trials;
   ++rows.counts.trials;
+  rows.restarted += trial.attempt > 1 ? 1 : 0;
   kernel.rounds += trial.rounds;
   rows.counts.rounds += trial.rounds;
   rows.counts.migrations += trial.migrations;
@@ -270,6 +272,7 @@ json soak_json(const StoredCampaign& campaign, const std::vector<StoredTrial>& t
           {"found", rows.counts.found},
           {"broken", rows.counts.broken},
           {"skipped", rows.counts.skipped},
+          {"restarted", rows.restarted},
           {"not_ended", trials.size() - rows.counts.trials},
           {"rounds", rows.counts.rounds},
           {"migrations", rows.counts.migrations},
