@@ -242,9 +242,11 @@ INSTANTIATE_TEST_SUITE_P(
 TEST(Records, OverlongTextsAndNamesAreRefused) {
   EXPECT_FALSE(
       from_json(R"({"type":"note","text":")" + std::string(kMaxTextBytes + 1, 'x') + "\"}"));
-  EXPECT_FALSE(from_json(R"({"type":"heartbeat","time_s":1,"uptime_s":2,"round":1,"roles":[],"counters":{")" +
-                         std::string(kMaxNameBytes + 1, 'x') + "\":1}}"));
-  std::string many = R"({"type":"heartbeat","time_s":1,"uptime_s":2,"round":1,"roles":[],"counters":{"a":1)";
+  EXPECT_FALSE(from_json(
+      R"({"type":"heartbeat","time_s":1,"uptime_s":2,"round":1,"roles":[],"counters":{")" +
+      std::string(kMaxNameBytes + 1, 'x') + "\":1}}"));
+  std::string many =
+      R"({"type":"heartbeat","time_s":1,"uptime_s":2,"round":1,"roles":[],"counters":{"a":1)";
   for (std::size_t i = 0; i < kMaxListEntries; ++i) {
     many += ",\"" + std::to_string(i) + "\":1";
   }
