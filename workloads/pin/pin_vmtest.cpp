@@ -114,7 +114,7 @@ INSTANTIATE_TEST_SUITE_P(
                     "migrations",
                     "",
                     "numa2-movable-2cpu",
-                    6,
+                    20,
                     "clean-6.12"},
         // Here the driver's READ tells that other pages are pinned than those that are mapped.
         Provocation{"pin-layouts",
@@ -123,7 +123,7 @@ INSTANTIATE_TEST_SUITE_P(
                     "pages/mapped-but-not-pinned",
                     "",
                     "numa2-movable-2cpu",
-                    6,
+                    20,
                     "clean-6.12"},
         Provocation{
             "pin-vs-isolation", {"provoke=short-term"}, "found", kMisplaced, "misplacement"},
