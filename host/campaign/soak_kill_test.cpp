@@ -92,6 +92,7 @@ int soak_killed_at(const fs::path& root, int statements) {
 
 std::vector<std::string> items_of(const std::vector<StoredTrial>& trials) {
   std::vector<std::string> out;
+  out.reserve(trials.size());
   for (const StoredTrial& trial : trials) out.push_back(trial.item);
   return out;
 }

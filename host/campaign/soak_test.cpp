@@ -168,6 +168,7 @@ TEST_F(SoakTest, AnInterruptedTrialIsRunAgainUnderItsNumberAndSeed) {
 TEST_F(SoakTest, AResumedCampaignDrawsAsTheUninterruptedOne) {
   const auto items_of = [](const std::vector<StoredTrial>& all) {
     std::vector<std::string> out;
+    out.reserve(all.size());
     for (const StoredTrial& trial : all) out.push_back(trial.item);
     return out;
   };
@@ -273,6 +274,8 @@ class NoRoomToWrite {
     std::signal(SIGXFSZ, SIG_IGN);
     getrlimit(RLIMIT_FSIZE, &before_);
   }
+  NoRoomToWrite(const NoRoomToWrite&) = delete;
+  NoRoomToWrite& operator=(const NoRoomToWrite&) = delete;
   ~NoRoomToWrite() { end(); }
   void begin() const {
     rlimit limit = before_;

@@ -21,7 +21,6 @@ struct Subject {
 constexpr std::array<Subject, 2> kSubjects{
     {{"pin-speed-novmemmap", "SPARSEMEM"}, {"pin-speed", "SPARSEMEM_VMEMMAP"}}};
 constexpr const char* kWorkload = "pin-speed";
-constexpr const char* kSwitch = "record-by-increment";
 constexpr const char* kMachine = "numa2-gigantic";
 // Guest time. A round takes a second under TCG.
 constexpr double kSeconds = 600;
