@@ -123,6 +123,7 @@ Result<BugEntry> bug_named(const CommonOptions& common, const std::string& id) {
   }
   if (matches.size() == 1) return std::move(matches[0]);
   std::vector<std::string> ids;
+  ids.reserve(matches.size());
   for (const BugEntry& bug : matches) ids.push_back(bug.id);
   if (!ids.empty()) return usage(fmt::format("'{}' may be {}", id, fmt::join(ids, " or ")));
   return usage(fmt::format("no bug '{}': {} bugs lists them", id, common.program));
