@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "host/cli/soak_world.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <chrono>
 #include <limits>
@@ -25,7 +27,8 @@ std::string repeat_command(const CommonOptions& common, const CampaignItem& item
   options.kernel = item.kernel;
   options.machine = item.machine;
   options.seconds = item.seconds;
-  for (const auto& [key, value] : item.params) options.params.push_back(key + "=" + value);
+  for (const auto& [key, value] : item.params)
+    options.params.push_back(fmt::format("{}={}", key, value));
   return run_repeat_command(common, options, seed);
 }
 

@@ -40,7 +40,7 @@ class Reader {
   void add_case(ConfigTable& root, const std::string& name, std::optional<std::size_t> index);
   void read_workload(ConfigTable& table);
   // Of a table that may say less than the root.
-  static std::vector<std::string> own_or(std::vector<std::string> own,
+  static std::vector<std::string> own_or(const std::vector<std::string>& own,
                                          const std::vector<std::string>& common) {
     return own.empty() ? common : own;
   }
