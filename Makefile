@@ -63,7 +63,10 @@ format-check: deps-lint
 # The static analyzer takes as long as all other checks together. Tests (where it spends four fifths
 # of its time in GoogleMock) and the host (which ASan and UBSan run) go without it.
 TIDY_DIRS ?= bench guest host workloads
-TIDY_FILES = $(filter $(addsuffix /%,$(TIDY_DIRS)),$(filter %.cpp,$(SOURCES)))
+# With SINCE=REV only what has changed since then.
+SINCE ?=
+LINTED = $(if $(SINCE),$(filter $(shell git diff --name-only $(SINCE)),$(SOURCES)),$(SOURCES))
+TIDY_FILES = $(filter $(addsuffix /%,$(TIDY_DIRS)),$(filter %.cpp,$(LINTED)))
 ANALYZED = $(filter-out $(TESTS),$(filter guest/% workloads/%,$(TIDY_FILES)))
 tidy: deps deps-lint
 	@$(MAKE) --no-print-directory $(BUILD)/build.ninja
@@ -104,7 +107,7 @@ help:
 	@echo "make deps     install what is missing with apt (sudo when not root)"
 	@echo "make install  install below PREFIX ($(PREFIX)), with DESTDIR before it"
 	@echo "make kernels  build the kernels that the tests use"
-	@echo "make lint     clang-format and clang-tidy; make format mends the first"
+	@echo "make lint     clang-format and clang-tidy (SINCE=REV: what changed); make format mends the first"
 	@echo "make sanitize unit tests under ASan+UBSan and under TSan"
 	@echo "make fuzz     a million inputs for each parser of guest bytes"
 	@echo "make bench    measure mmquake's own time and memory against bare QEMU"
