@@ -40,20 +40,6 @@ std::string what_text(const StoredTrial& trial) {
   return trial.reason.substr(0, trial.reason.find('\n'));
 }
 
-const char* word(Outcome outcome) {
-  switch (outcome) {
-    case Outcome::kPassed:
-      return "passed";
-    case Outcome::kFound:
-      return "found";
-    case Outcome::kBroken:
-      return "broken";
-    case Outcome::kSkipped:
-      return "skipped";
-  }
-  return "?";
-}
-
 Data bug_data(const BugEntry& bug) {
   Data out = Data::type::object;
   out.set("id", bug.id);
@@ -92,7 +78,7 @@ Data kernel_data(const std::string& name, const Tally& tally) {
 Data trial_data(const StoredTrial& trial) {
   Data out = Data::type::object;
   out.set("number", number(trial.number));
-  out.set("verdict", word(trial.verdict));
+  out.set("verdict", std::string(to_string(trial.verdict)));
   out.set("kernel", trial.kernel);
   out.set("item", trial.item);
   out.set("seed", number(trial.seed));
@@ -156,7 +142,7 @@ void add_plots(Data& page, const CampaignReport& report) {
   for (const StoredTrial& trial : report.trials) {
     if (trial.overlaps == 0) continue;
     overlaps.push_back({static_cast<double>(trial.number), static_cast<double>(trial.overlaps),
-                        word(trial.verdict)});
+                        std::string(to_string(trial.verdict))});
   }
   page.set("has_overlaps", Data(!overlaps.empty()));
   page.set("overlap_plot", scatter_svg(overlaps, "trial", "overlaps"));
