@@ -2,17 +2,22 @@
 #include "guest/runner/kernel_taint.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
+#include <string>
 
 namespace mmquake {
 namespace {
 
 std::uint64_t complaints_of(const std::string& text) {
-  const std::filesystem::path file = std::filesystem::path(testing::TempDir()) / "tainted";
+  const std::filesystem::path file =
+      std::filesystem::path(testing::TempDir()) / ("tainted-" + std::to_string(getpid()));
   std::ofstream(file) << text;
-  return kernel_complaints(file.string());
+  const std::uint64_t complaints = kernel_complaints(file.string());
+  std::filesystem::remove(file);
+  return complaints;
 }
 
 TEST(KernelTaint, AReportIsAComplaint) {

@@ -6,6 +6,7 @@
 
 #include <filesystem>
 
+#include "host/plan/test_tree.h"
 #include "host/report/synthetic_campaign.h"
 
 namespace mmquake {
@@ -32,13 +33,9 @@ TEST(Since, IsAnAgeOrADate) {
 class ReportCommand : public testing::Test {
  protected:
   ReportCommand() {
-    common_.out = std::filesystem::path(testing::TempDir()) / "report-command";
-    std::filesystem::remove_all(common_.out);
+    common_.out = tree_.root();
     common_.json = true;
   }
-  ~ReportCommand() override { std::filesystem::remove_all(common_.out); }
-  ReportCommand(const ReportCommand&) = delete;
-  ReportCommand& operator=(const ReportCommand&) = delete;
 
   void fill(std::vector<StoredTrial> trials) {
     auto store = Store::open(store_path(common_));
@@ -60,6 +57,7 @@ class ReportCommand : public testing::Test {
       }
     }
   }
+  TestTree tree_;
   CommonOptions common_;
 };
 

@@ -160,7 +160,7 @@ TEST(Symbolizer, SaysWhyItCannotOpen) {
   ASSERT_FALSE(missing);
   EXPECT_THAT(missing.error().message, HasSubstr("'/nonexistent/vmlinux': No such file"));
 
-  const std::string path = testing::TempDir() + "mmquake-no-elf";
+  const std::string path = testing::TempDir() + "mmquake-no-elf-" + std::to_string(getpid());
   std::ofstream(path) << "#!/bin/sh\n";
   const auto script = Symbolizer::open(path);
   ASSERT_FALSE(script);

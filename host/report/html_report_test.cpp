@@ -4,9 +4,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <fstream>
 #include <sstream>
 
+#include "host/plan/test_tree.h"
 #include "host/report/html_plots.h"
 #include "host/report/synthetic_campaign.h"
 
@@ -54,10 +56,9 @@ TEST(HtmlReport, WithoutAFindingSaysSo) {
 }
 
 TEST(HtmlReport, WritesAPageForEachBugWithItsEvidence) {
-  const auto root = std::filesystem::path(testing::TempDir()) / "html-report";
-  std::filesystem::remove_all(root);
-  std::filesystem::create_directories(root / "trial");
-  std::ofstream(root / "trial/report.txt") << "stack: f+0x1/0x2";
+  const TestTree tree;
+  const std::filesystem::path& root = tree.root();
+  tree.write("trial/report.txt", "stack: f+0x1/0x2");
   CampaignReport report = sample();
   report.bugs[0].sample.directory = (root / "trial").string();
   auto written = write_html(report, root / "out");
@@ -67,7 +68,6 @@ TEST(HtmlReport, WritesAPageForEachBugWithItsEvidence) {
   std::stringstream page;
   page << in.rdbuf();
   EXPECT_THAT(page.str(), HasSubstr("stack: f+0x1/0x2"));
-  std::filesystem::remove_all(root);
 }
 
 TEST(HtmlReport, SaysWhenItCannotWrite) {
