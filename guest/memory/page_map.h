@@ -35,6 +35,7 @@ inline constexpr int kKpfCompoundHead = 15;
 inline constexpr int kKpfCompoundTail = 16;
 inline constexpr int kKpfHuge = 17;  // hugetlb
 inline constexpr int kKpfThp = 22;
+inline constexpr int kKpfZeroPage = 24;
 
 // The pagemap of one process. Holds the file open.
 class PageMap {

@@ -105,6 +105,14 @@ Result<> Userfaultfd::copy(std::uintptr_t to, std::uintptr_t from, std::size_t b
   return {};
 }
 
+int Userfaultfd::serve(std::uintptr_t to, std::uintptr_t from, std::size_t bytes) {
+  uffdio_copy args{};
+  args.dst = to;
+  args.src = from;
+  args.len = bytes;
+  return ioctl(fd_.get(), UFFDIO_COPY, &args) == 0 ? 0 : errno;
+}
+
 Userfaultfd::Moved Userfaultfd::move(std::uintptr_t to, std::uintptr_t from, std::size_t bytes) {
   MoveArgs args{to, from, bytes, kMoveDontWake, 0};
   Moved out;

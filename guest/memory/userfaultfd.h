@@ -41,6 +41,10 @@ class Userfaultfd {
   // UFFDIO_COPY without waking anyone. Nothing may be mapped at `to`.
   Result<> copy(std::uintptr_t to, std::uintptr_t from, std::size_t bytes);
 
+  // UFFDIO_COPY of one page, small or hugetlb, that wakes who waits for it. 0 or the kernel's
+  // errno: EEXIST says that there is a page already, and wakes nobody.
+  int serve(std::uintptr_t to, std::uintptr_t from, std::size_t bytes);
+
   // UFFDIO_MOVE (6.8) of anonymous pages without waking anyone: whole huge pages stay whole. EAGAIN
   // and EBUSY mean that a page is busy; what was moved until then is moved.
   struct Moved {
@@ -49,6 +53,8 @@ class Userfaultfd {
   };
   Moved move(std::uintptr_t to, std::uintptr_t from, std::size_t bytes);
   static constexpr std::uint64_t kFeatureMove = 1 << 16;  // UFFD_FEATURE_MOVE, for open()
+  static constexpr std::uint64_t kFeatureWpFiles = 1
+                                                   << 12;  // UFFD_FEATURE_WP_HUGETLBFS_SHMEM (5.19)
 
   // The faults that wait to be read; empty if there are none. Reading one resolves nothing.
   Result<std::vector<FaultEvent>> read_events();

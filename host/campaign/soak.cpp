@@ -192,6 +192,7 @@ Soak::Soak(StoredCampaign campaign, std::vector<CampaignItem> items, Store& stor
       listener_(listener),
       settings_(settings),
       schedule_(items_, campaign_.seed, settings_.back_off),
+      composer_(settings_.composer_learns),
       slots_(std::make_unique<Slots>()) {}
 
 Soak::~Soak() = default;
@@ -224,9 +225,38 @@ Result<> Soak::load() {
     const auto index = static_cast<std::size_t>(item - items_.begin());
     schedule_.start(index);
     // Waits are over: whoever goes on may have mended what was broken.
-    schedule_.end(index, trial.verdict, trial.wall_seconds, std::numeric_limits<double>::lowest());
+    take_in(trial, index, std::numeric_limits<double>::lowest());
   }
   return {};
+}
+
+CampaignItem Soak::item_of(const StoredTrial& trial, std::size_t item) const {
+  CampaignItem out = items_[item];
+  out.params = trial.params;
+  return out;
+}
+
+// A composition is drawn when its trial is planned, and stored with it: what is learned meanwhile
+// does not change it.
+Result<> Soak::compose(StoredTrial& trial, const CampaignItem& item) {
+  if (!item.composed) return {};
+  auto drawn = composer_.draw(trial.seed, world_.traits_of(item));
+  if (!drawn) return tl::make_unexpected(drawn.error());
+  for (auto& [slot, word] : drawn->params()) trial.params[slot] = word;
+  return {};
+}
+
+void Soak::take_in(const StoredTrial& trial, std::size_t item, double now) {
+  Outcome outcome = trial.verdict;
+  if (items_[item].composed) {
+    // What this composition lacks says nothing about the next one.
+    if (outcome == Outcome::kSkipped) outcome = Outcome::kPassed;
+    ComposedTrial composed{
+        Composition::from_params(trial.params), trial.seconds, trial.overlaps, {}};
+    for (const StoredFinding& finding : trial.findings) composed.titles.push_back(finding.title);
+    composer_.learn(composed);
+  }
+  schedule_.end(item, outcome, trial.wall_seconds, now);
 }
 
 // A store that cannot be written (the disk is full) stops the soak where it is, until it can, or
@@ -284,6 +314,9 @@ Result<bool> Soak::start_next() {
   const auto drawn = schedule_.draw(used());
   if (!drawn || !has_budget(items_[*drawn]) || !has_room(items_[*drawn])) return false;
   StoredTrial trial = planned_trial(campaign_, items_[*drawn], next_number_);
+  if (auto composed = compose(trial, items_[*drawn]); !composed) {
+    return tl::make_unexpected(composed.error());
+  }
   if (auto planned = insist("plan a trial", [&] { return store_.plan_trial(trial); }); !planned) {
     return tl::make_unexpected(planned.error());
   }
@@ -311,7 +344,7 @@ Result<bool> Soak::start_trial(StoredTrial trial, std::size_t item) {
   const std::filesystem::path directory =
       trial_directory(campaign_.directory, trial.number, trial.attempt);
   trial.directory = directory.string();
-  auto plan = world_.prepare(items_[item], trial.seed);
+  auto plan = world_.prepare(item_of(trial, item), trial.seed);
   if (!plan) {
     slot.trial = std::move(trial);
     slot.result.emplace(tl::make_unexpected(plan.error()));
@@ -363,7 +396,7 @@ Result<bool> Soak::settle(Slot slot) {
     trial.reason = result.error().message;
   }
   if (auto done = finish(trial); !done) return tl::make_unexpected(done.error());
-  schedule_.end(slot.item, trial.verdict, trial.wall_seconds, used());
+  take_in(trial, slot.item, used());
   if (trial.verdict == Outcome::kPassed) prune_passed(trial.directory);
   if (trial.verdict == Outcome::kBroken) world_.forget(items_[slot.item]);
   note_kernel(slot.item, trial);

@@ -9,9 +9,11 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
+#include "host/campaign/composer.h"
 #include "host/campaign/schedule.h"
 #include "host/campaign/trial.h"
 #include "host/plan/campaign_spec.h"
@@ -31,6 +33,8 @@ class SoakWorld {
   virtual bool has_room(const std::vector<CampaignItem>& running, const CampaignItem& item) = 0;
   // Kernel, initramfs, machine and command; guest seed, name and directory come from the trial.
   virtual Result<TrialPlan> prepare(const CampaignItem& item, std::uint64_t seed) = 0;
+  // What a composition may ask of the item's machine.
+  virtual std::set<MachineTrait> traits_of(const CampaignItem& item) = 0;
   // What prepare() remembers of this kernel may be wrong.
   virtual void forget(const CampaignItem& item) = 0;
   // The whole trial and the files about it. On a thread of its own. An error is a broken trial.
@@ -67,6 +71,7 @@ class SoakListener {
 struct SoakSettings {
   int jobs = 1;
   BackOff back_off;
+  bool composer_learns = true;
   double store_retry = 2;           // seconds until a write that failed is tried again; doubles
   double store_retry_longest = 60;  // up to this
   double poll = 0.2;                // real seconds between two looks at clock and should_stop()
@@ -107,6 +112,11 @@ class Soak {
   // Draws and plans; false when nothing may start now.
   Result<bool> start_next();
   Result<bool> start_again();
+  // The item with what the trial has of its own.
+  CampaignItem item_of(const StoredTrial& trial, std::size_t item) const;
+  Result<> compose(StoredTrial& trial, const CampaignItem& item);
+  // Tells schedule and composer of an ended trial.
+  void take_in(const StoredTrial& trial, std::size_t item, double now);
   Result<bool> start_trial(StoredTrial trial, std::size_t item);
   Result<> begin(StoredTrial& trial);
   Result<> finish(StoredTrial& trial);
@@ -128,6 +138,7 @@ class Soak {
   SoakListener& listener_;
   SoakSettings settings_;
   Schedule schedule_;
+  Composer composer_;
   std::unique_ptr<Slots> slots_;
   std::vector<StoredTrial> again_;  // planned or killed: these come first
   SoakCounts counts_;

@@ -33,6 +33,7 @@ class FakeWorld final : public SoakWorld {
   bool has_room(const std::vector<CampaignItem>& running, const CampaignItem&) override {
     return running.size() < room;
   }
+  std::set<MachineTrait> traits_of(const CampaignItem& /*item*/) override { return traits; }
   Result<TrialPlan> prepare(const CampaignItem& item, std::uint64_t seed) override {
     const auto failure = unprepared.find(item.kernel);
     if (failure != unprepared.end()) return tl::make_unexpected(failure->second);
@@ -40,6 +41,7 @@ class FakeWorld final : public SoakWorld {
     plan.kernel.name = item.kernel;
     plan.kernel.key = "key-" + item.kernel;
     plan.guest.workload = item.workload;
+    plan.guest.params = item.params;
     plan.guest.seconds = item.seconds;
     plan.repeat_command = "repeat --seed " + std::to_string(seed);
     ++running_;
@@ -60,6 +62,7 @@ class FakeWorld final : public SoakWorld {
 
   std::atomic<bool> stop = false;
   std::size_t room = 100;
+  std::set<MachineTrait> traits;
   std::map<std::string, Error> unprepared;  // by kernel
   std::vector<std::string> forgotten;
 

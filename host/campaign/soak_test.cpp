@@ -128,6 +128,50 @@ TEST_F(SoakTest, WhatTheKernelLacksIsSkippedOnce) {
   EXPECT_EQ(skipped, 1);
 }
 
+TEST_F(SoakTest, EachTrialOfACompositionHasItsOwn) {
+  items_ = {fake_item("compose", "k")};
+  items_[0].composed = true;
+  campaign_.budget_trials = 30;
+  std::set<std::string> ran;
+  FakeWorld world([&](const TrialPlan& plan, auto, const auto&) {
+    const Composition drawn = Composition::from_params(plan.guest.params);
+    EXPECT_FALSE(objection(drawn)) << drawn.text();
+    ran.insert(drawn.text());
+    TrialResult out = passed_trial();
+    // What one composition lacks does not end the others.
+    if (drawn[Slot::kBacking] == "swap") out.verdict = {Outcome::kSkipped, "no swap", {}};
+    return out;
+  });
+  ASSERT_EQ(run(world).value(), SoakEnd::kBudget);
+  const auto all = trials();
+  ASSERT_THAT(all, SizeIs(30));
+  EXPECT_GT(ran.size(), 25U);
+  for (const StoredTrial& trial : all) {
+    EXPECT_TRUE(ran.contains(Composition::from_params(trial.params).text()));
+  }
+}
+
+TEST_F(SoakTest, AResumedCompositionIsTheOneThatWasPlanned) {
+  items_ = {fake_item("compose", "k")};
+  items_[0].composed = true;
+  std::string planned;
+  FakeWorld first([&](const TrialPlan& plan, std::uint64_t number, const auto&) {
+    if (number < 4) return passed_trial();
+    planned = Composition::from_params(plan.guest.params).text();
+    first.stop = true;
+    TrialResult out = broken_trial("interrupted");
+    out.end = TrialEnd::kInterrupted;
+    return out;
+  });
+  ASSERT_EQ(run(first).value(), SoakEnd::kInterrupted);
+  FakeWorld second([&](const TrialPlan& plan, std::uint64_t number, const auto&) {
+    const std::string text = Composition::from_params(plan.guest.params).text();
+    EXPECT_TRUE(number != 4 || text == planned) << text;
+    return passed_trial();
+  });
+  ASSERT_EQ(run(second).value(), SoakEnd::kBudget);
+}
+
 TEST_F(SoakTest, EndsWhenNothingIsLeft) {
   FakeWorld world([](const auto&, auto, const auto&) {
     TrialResult out = passed_trial();

@@ -54,27 +54,56 @@ void add_vm_options(CLI::App& app, CommonOptions& common) {
 const CLI::Range kSeconds(1.0, 86400.0, "1 to 86400");
 const CLI::Range kTrials(1, 10000, "1 to 10000");
 
-void add_run(CLI::App& app, CommonOptions& common, RunOptions& run, int& code) {
-  CLI::App* command = app.add_subcommand("run", "Run one workload");
-  command->add_option("WORKLOAD", run.workload, "Its name (mmquake list)")->required();
-  command->add_option("--kernel", run.kernel, "Kernel, or dir:PATH, git:PATH@REV, a .toml file")
+void add_run_options(CLI::App& app, RunOptions& run) {
+  app.add_option("WORKLOAD", run.workload, "Its name (mmquake list)")->required();
+  app.add_option("--kernel", run.kernel, "Kernel, or dir:PATH, git:PATH@REV, a .toml file")
       ->capture_default_str();
-  command->add_option("--machine", run.machine, "Machine")->capture_default_str();
-  command->add_option("--seconds", run.seconds, "Guest time per trial")
+  app.add_option("--machine", run.machine, "Machine")->capture_default_str();
+  app.add_option("--seconds", run.seconds, "Guest time per trial")
       ->check(kSeconds)
       ->capture_default_str();
-  command->add_option("--seed", run.seed, "Decides every random choice; 0 draws one")
+  app.add_option("--seed", run.seed, "Decides every random choice; 0 draws one")
       ->capture_default_str();
-  command->add_option("--trials", run.trials, "Trials; each next one has the next seed")
+  app.add_option("--trials", run.trials, "Trials; each next one has the next seed")
       ->check(kTrials)
       ->capture_default_str();
-  command->add_option("--param", run.params, "Workload parameter as key=value; repeatable");
-  command->add_option("--bugs", run.bugs, "Switches of the specimen kernel to put on")
-      ->delimiter(',');
-  command->add_option("--widen", run.widen,
-                      "Delay site: SITE[:MIN-MAX us][:p=PROBABILITY][:comm=THREAD][:spin]");
+  app.add_option("--param", run.params, "Workload parameter as key=value; repeatable");
+  app.add_option("--bugs", run.bugs, "Switches of the specimen kernel to put on")->delimiter(',');
+  app.add_option("--widen", run.widen,
+                 "Delay site: SITE[:MIN-MAX us][:p=PROBABILITY][:comm=THREAD][:spin]");
+}
+
+void add_run(CLI::App& app, CommonOptions& common, RunOptions& run, int& code) {
+  CLI::App* command = app.add_subcommand("run", "Run one workload");
+  add_run_options(*command, run);
   add_vm_options(*command, common);
   command->callback([&] { code = run_workload(common, run); });
+}
+
+void add_shrink(CLI::App& app, CommonOptions& common, RunOptions& run, int& code) {
+  CLI::App* command = app.add_subcommand(
+      "shrink", "Leave out of a composition what its finding does not need (see compose)");
+  command->footer(
+      "Give it what `run compose` was given: take the line that follows 'again:', and write\n"
+      "shrink for run.");
+  add_run_options(*command, run);
+  add_vm_options(*command, common);
+  command->callback([&] { code = shrink_composition(common, run); });
+}
+
+void add_compose(CLI::App& app, CommonOptions& common, ComposeOptions& compose, int& code) {
+  CLI::App* command =
+      app.add_subcommand("compose", "What a soak composes its random trials of, and some draws");
+  command->add_flag("--space", compose.space, "Print the ingredients and their rules");
+  command->add_option("--seed", compose.seed, "Of the first draw; each next one has the next")
+      ->capture_default_str();
+  command->add_option("--count", compose.count, "How many draws")
+      ->check(CLI::Range(1, 100000, "1 to 100000"))
+      ->capture_default_str();
+  command->add_option("--machine", compose.machine, "What this machine lacks is not drawn")
+      ->capture_default_str();
+  add_common(*command, common);
+  command->callback([&] { code = mmquake::compose(common, compose); });
 }
 
 void add_repro(CLI::App& app, CommonOptions& common, ReproOptions& repro, int& code) {
@@ -276,6 +305,9 @@ int run_main(int argc, char** argv) {
   CommonOptions common;
   common.program = argv[0];
   RunOptions run;
+  RunOptions shrink;
+  shrink.trials = 3;
+  ComposeOptions compose;
   ReproOptions repro;
   ScoreOptions score;
   SoakOptions soak;
@@ -297,6 +329,8 @@ int run_main(int argc, char** argv) {
   list->callback([&] { code = list_all(common); });
   add_run(app, common, run, code);
   add_repro(app, common, repro, code);
+  add_compose(app, common, compose, code);
+  add_shrink(app, common, shrink, code);
   add_score(app, common, score, code);
   add_soak(app, common, soak, code);
   add_report(app, common, report, code);

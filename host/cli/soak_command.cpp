@@ -13,6 +13,7 @@
 #include <random>
 #include <set>
 #include <thread>
+#include <tuple>
 
 #include "host/cli/commands.h"
 #include "host/cli/interrupt.h"
@@ -180,10 +181,10 @@ Result<Held> go_on(Store& store, const SoakOptions& options) {
 // Names and kernels first: nobody wants to learn of a mistake after half an hour. A kernel that
 // cannot be had now is no reason to do without the others: its trials break, and it is retried.
 Result<> prepare_all(const CampaignSpec& spec, SessionWorld& world, std::FILE* out) {
-  std::set<std::pair<std::string, std::string>> seen;
+  std::set<std::tuple<std::string, std::string, std::vector<std::string>>> seen;
   for (const CampaignItem& item : spec.items) {
     if (interrupted()) return {};
-    if (!seen.emplace(item.kernel, item.machine).second) continue;
+    if (!seen.emplace(item.kernel, item.machine, item.bugs).second) continue;
     auto plan = world.prepare(item, 1);
     if (plan) continue;
     if (plan.error().kind == ErrorKind::kUsage) return tl::make_unexpected(plan.error());
@@ -249,6 +250,7 @@ Result<int> run_soak(Session& session, Store& store, const Held& held, const Soa
   if (!spec) return tl::make_unexpected(spec.error());
   SoakSettings settings;
   settings.jobs = jobs_of(session, *spec, options);
+  settings.composer_learns = spec->composer_learns;
   fmt::print(out, "campaign {} {}: {} kinds of trials, {} at a time, seed {}\n  {}\n", campaign.id,
              campaign.name, spec->items.size(), settings.jobs, campaign.seed, campaign.directory);
   std::fflush(out);

@@ -27,6 +27,7 @@ std::string repeat_command(const CommonOptions& common, const CampaignItem& item
   options.kernel = item.kernel;
   options.machine = item.machine;
   options.seconds = item.seconds;
+  options.bugs = item.bugs;
   for (const auto& [key, value] : item.params)
     options.params.push_back(fmt::format("{}={}", key, value));
   return run_repeat_command(common, options, seed);
@@ -58,11 +59,16 @@ bool SessionWorld::has_room(const std::vector<CampaignItem>& running, const Camp
   return available_mib_ == 0 || needed <= available_mib_;
 }
 
+std::set<MachineTrait> SessionWorld::traits_of(const CampaignItem& item) {
+  const auto spec = session_.catalogue().machine(item.machine);
+  return spec ? machine_traits(*spec) : std::set<MachineTrait>();
+}
+
 Result<TrialPlan> SessionWorld::prepare(const CampaignItem& item, std::uint64_t seed) {
-  const auto key = std::pair(item.kernel, item.machine);
+  const auto key = std::tuple(item.kernel, item.machine, item.bugs);
   auto known = plans_.find(key);
   if (known == plans_.end()) {
-    auto plan = session_.prepare(item.kernel, item.machine, {});
+    auto plan = session_.prepare(item.kernel, item.machine, item.bugs);
     if (!plan) return plan;
     known = plans_.emplace(key, std::move(*plan)).first;
   }
@@ -76,7 +82,7 @@ Result<TrialPlan> SessionWorld::prepare(const CampaignItem& item, std::uint64_t 
 }
 
 void SessionWorld::forget(const CampaignItem& item) {
-  std::erase_if(plans_, [&](const auto& entry) { return entry.first.first == item.kernel; });
+  std::erase_if(plans_, [&](const auto& entry) { return std::get<0>(entry.first) == item.kernel; });
 }
 
 Result<TrialResult> SessionWorld::run(const TrialPlan& plan, std::uint64_t number,

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <map>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -24,6 +25,7 @@ class SessionWorld final : public SoakWorld {
   double today() override;
   bool should_stop() override;
   bool has_room(const std::vector<CampaignItem>& running, const CampaignItem& item) override;
+  std::set<MachineTrait> traits_of(const CampaignItem& item) override;
   Result<TrialPlan> prepare(const CampaignItem& item, std::uint64_t seed) override;
   void forget(const CampaignItem& item) override;
   Result<TrialResult> run(const TrialPlan& plan, std::uint64_t number,
@@ -34,7 +36,8 @@ class SessionWorld final : public SoakWorld {
 
   Session& session_;
   std::uint64_t available_mib_;
-  std::map<std::pair<std::string, std::string>, TrialPlan> plans_;  // by kernel and machine
+  // By kernel, machine and switches.
+  std::map<std::tuple<std::string, std::string, std::vector<std::string>>, TrialPlan> plans_;
 };
 
 // How many VMs of these this host runs well at a time, at least 1: as many as its cores take with

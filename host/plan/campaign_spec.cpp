@@ -9,6 +9,7 @@
 #include <optional>
 #include <set>
 
+#include "guest/protocol/composition.h"
 #include "host/plan/config_file.h"
 #include "host/plan/duration.h"
 #include "host/plan/nearest.h"
@@ -39,6 +40,8 @@ class Reader {
   void read_cases(ConfigTable& root);
   void add_case(ConfigTable& root, const std::string& name, std::optional<std::size_t> index);
   void read_workload(ConfigTable& table);
+  void read_compose(ConfigTable& table);
+  std::vector<std::vector<std::string>> read_bugs(ConfigTable& table, const std::string& kernel);
   // Of a table that may say less than the root.
   static std::vector<std::string> own_or(const std::vector<std::string>& own,
                                          const std::vector<std::string>& common) {
@@ -180,10 +183,60 @@ void Reader::read_workload(ConfigTable& table) {
   }
 }
 
+// One list of switches for each item: none at all, or each of them alone.
+std::vector<std::vector<std::string>> Reader::read_bugs(ConfigTable& table,
+                                                        const std::string& kernel) {
+  if (!table.has("bugs")) return {{}};
+  auto spec = catalogue_.kernel(kernel);
+  if (!spec) return {};  // read_kernels() has complained
+  std::vector<std::string> names;
+  if (table.raw().get("bugs")->is_string()) {
+    if (table.text("bugs") != "each") table.complain("bugs", "must be \"each\" or an array");
+    names = spec->bugs;
+  } else {
+    names = table.names("bugs");
+  }
+  std::vector<std::vector<std::string>> out;
+  for (const std::string& name : names) {
+    if (std::find(spec->bugs.begin(), spec->bugs.end(), name) == spec->bugs.end()) {
+      table.complain("bugs", fmt::format("kernel '{}' has no switch '{}'", kernel, name));
+      continue;
+    }
+    out.push_back({name});
+  }
+  if (out.empty()) table.complain("bugs", fmt::format("leaves kernel '{}' without any", kernel));
+  return out;
+}
+
+void Reader::read_compose(ConfigTable& table) {
+  table.allow({"weight", "seconds", "kernels", "machines", "bugs", "learn"});
+  CampaignItem item;
+  item.workload = kComposeWorkload;
+  item.composed = true;
+  if (table.has("weight")) item.weight = table.number("weight", kMinWeight, kMaxWeight);
+  item.seconds = trial_seconds_.value_or(item.seconds);
+  if (table.has("seconds")) item.seconds = table.number("seconds", kMinSeconds, kMaxSeconds);
+  if (table.has("learn")) spec_.composer_learns = table.boolean("learn");
+  const std::vector<std::string> kernels = own_or(read_kernels(table), kernels_);
+  const std::vector<std::string> machines = own_or(read_machines(table), machines_);
+  if (kernels.empty()) table.complain("kernels", "is missing here and above");
+  if (machines.empty()) table.complain("machines", "is missing here and above");
+  for (const std::string& kernel : kernels) {
+    for (const std::vector<std::string>& bugs : read_bugs(table, kernel)) {
+      for (const std::string& machine : machines) {
+        item.kernel = kernel;
+        item.bugs = bugs;
+        item.machine = machine;
+        add(table, "kernels", item);
+      }
+    }
+  }
+}
+
 CampaignSpec Reader::read() {
   ConfigTable root = file_.root();
-  root.allow(
-      {"summary", "budget", "trials", "trial_seconds", "kernels", "machines", "cases", "workload"});
+  root.allow({"summary", "budget", "trials", "trial_seconds", "kernels", "machines", "cases",
+              "workload", "compose"});
   spec_.name = file_.path().stem().string();
   spec_.summary = root.text("summary");
   read_budget(root);
@@ -194,8 +247,10 @@ CampaignSpec Reader::read() {
   machines_ = read_machines(root);
   read_cases(root);
   for (ConfigTable& table : root.tables("workload")) read_workload(table);
+  for (ConfigTable& table : root.tables("compose")) read_compose(table);
   if (spec_.items.empty()) {
-    root.complain("cases", "is missing: name cases (or \"all\") or give a [[workload]]");
+    root.complain("cases",
+                  "is missing: name cases (or \"all\"), or give a [[workload]] or a [[compose]]");
   }
   return std::move(spec_);
 }
@@ -206,6 +261,7 @@ std::string item_label(const CampaignItem& item) {
   if (!item.case_name.empty()) return fmt::format("{} on {}", item.case_name, item.kernel);
   std::string out = item.workload;
   for (const auto& [key, value] : item.params) out += fmt::format(" {}={}", key, value);
+  for (const std::string& bug : item.bugs) out += fmt::format(" with {}", bug);
   return out + fmt::format(" on {}, {}", item.kernel, item.machine);
 }
 

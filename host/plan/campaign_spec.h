@@ -24,8 +24,10 @@ struct CampaignItem {
   std::string workload;
   std::map<std::string, std::string> params;
   std::vector<WidenSite> widen;
-  double seconds = 30;  // guest time
-  double weight = 1;    // among the items of its kernel
+  std::vector<std::string> bugs;  // switches of the kernel that are on
+  bool composed = false;  // each trial draws its own composition; params are the common ones
+  double seconds = 30;    // guest time
+  double weight = 1;      // among the items of its kernel
 };
 
 // "smaps-ignores-migration on clean", "migrate-verify backing=shmem-thp on clean, numa2": unique
@@ -39,6 +41,7 @@ struct CampaignSpec {
   double budget_seconds = 0;        // host time; 0: none
   std::uint64_t budget_trials = 0;  // 0: none; one of the two is set
   std::vector<CampaignItem> items;  // kernels x machines x workloads; not empty
+  bool composer_learns = true;
 };
 
 // Every name in it exists, every parameter is in range, no item is there twice.

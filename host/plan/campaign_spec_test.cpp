@@ -136,6 +136,39 @@ TEST_F(CampaignSpecTest, MistakesAreShownWhereTheyAre) {
   EXPECT_THAT(complaint("summary = "), StartsWith("1:"));
 }
 
+TEST_F(CampaignSpecTest, ComposeIsOneItemForEachKernelMachineAndSwitch) {
+  tree_.write("configs/kernels/buggy.toml",
+              "summary = \"s\"\nsource = \"debian:linux-source-6.1\"\nfragments = "
+              "[\"base.config\"]\nbugs = [\"b-one\", \"b-two\"]\n");
+  const auto spec = read(R"(summary = "s"
+trials = 10
+machines = ["m"]
+[[compose]]
+kernels = ["clean"]
+learn = false
+[[compose]]
+kernels = ["buggy"]
+bugs = "each"
+)");
+  ASSERT_TRUE(spec) << spec.error().message;
+  EXPECT_FALSE(spec->composer_learns);
+  ASSERT_EQ(spec->items.size(), 3U);
+  for (const CampaignItem& item : spec->items) EXPECT_TRUE(item.composed);
+  EXPECT_EQ(item_label(spec->items[0]), "compose on clean, m");
+  EXPECT_EQ(item_label(spec->items[2]), "compose on buggy, m with b-two");
+  EXPECT_THAT(spec->items[1].bugs, ElementsAre("b-one"));
+
+  const auto wrong = read(R"(summary = "s"
+trials = 10
+machines = ["m"]
+[[compose]]
+kernels = ["buggy"]
+bugs = ["b-three"]
+)");
+  ASSERT_FALSE(wrong);
+  EXPECT_THAT(wrong.error().message, HasSubstr("kernel 'buggy' has no switch 'b-three'"));
+}
+
 TEST_F(CampaignSpecTest, UnknownCampaignHasSuggestions) {
   ASSERT_TRUE(read(kCampaign));
   tree_.write("configs/campaigns/nightly.toml", kCampaign);

@@ -144,6 +144,13 @@ std::string ConfigTable::text_or(std::string_view key, std::string fallback) {
   return value->get();
 }
 
+bool ConfigTable::boolean(std::string_view key) {
+  const toml::node* node = require(key);
+  if (node == nullptr) return false;
+  if (!node->is_boolean()) complain(key, "must be true or false, not " + type_name(*node));
+  return node->value<bool>().value_or(false);
+}
+
 std::string ConfigTable::text(std::string_view key) {
   if (require(key) == nullptr) return {};
   std::string out = text_or(key, "");

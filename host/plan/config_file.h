@@ -39,6 +39,7 @@ class ConfigTable {
   std::vector<std::string> names(std::string_view key);
   std::int64_t integer(std::string_view key, std::int64_t min, std::int64_t max);
   double number(std::string_view key, double min, double max);
+  bool boolean(std::string_view key);
   // Required.
   std::optional<ConfigTable> table(std::string_view key);
   // [[key]]; none when absent.

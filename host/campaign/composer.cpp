@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "host/campaign/composer.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <random>
+
+namespace mmquake {
+namespace {
+
+// How often a slot stays empty: with everything in it a composition is slow, and hard to
+// understand.
+double none_share(Slot slot) {
+  switch (slot) {
+    case Slot::kBacking:
+      return 0;
+    case Slot::kMover:
+      return 0.1;
+    case Slot::kDisturber:
+      return 0.15;
+    case Slot::kDisturber2:
+    case Slot::kWatcher:
+      return 0.5;
+  }
+  return 0;
+}
+
+constexpr int kTries = 10000;
+constexpr double kFloor = 0.25;
+
+// std::uniform_real_distribution may differ between libraries, and a seed has to mean the same.
+double unit(std::mt19937_64& random) {
+  return std::ldexp(static_cast<double>(random() >> 11U), -53);
+}
+
+bool serves(const std::set<MachineTrait>& machine, const Composition& composition) {
+  const std::vector<MachineTrait> needs = composition.machine();
+  return std::all_of(needs.begin(), needs.end(),
+                     [&](MachineTrait need) { return machine.contains(need); });
+}
+
+// The two disturbers in the one order that is allowed.
+void order(Composition& composition) {
+  const std::string first = composition[Slot::kDisturber];
+  const std::string second = composition[Slot::kDisturber2];
+  const Ingredient* a = find_ingredient(Slot::kDisturber, first);
+  const Ingredient* b = find_ingredient(Slot::kDisturber, second);
+  if (b != nullptr && (a == nullptr || a > b)) {
+    composition.set(Slot::kDisturber, second);
+    composition.set(Slot::kDisturber2, first);
+  }
+}
+
+}  // namespace
+
+std::set<MachineTrait> machine_traits(const MachineSpec& machine) {
+  std::set<MachineTrait> out;
+  for (const std::string& arg : machine.boot_args) {
+    if (arg.starts_with("movablecore=") || arg == "movable_node")
+      out.insert(MachineTrait::kMovable);
+    if (arg.starts_with("cma=")) out.insert(MachineTrait::kCma);
+  }
+  for (const NodeSpec& node : machine.nodes) {
+    if (node.cpus == 0) out.insert(MachineTrait::kMemoryOnlyNode);
+  }
+  return out;
+}
+
+double Composer::weight(Slot slot, const std::string& word) const {
+  if (!learns_ || trials_ == 0) return 1;
+  const auto found = records_.find({slot, word});
+  const double trials = found == records_.end() ? 0 : found->second.trials;
+  const double mean = trials > 0 ? found->second.reward / trials : 0;
+  // As if each word had been tried once at the beginning.
+  const double bound = std::sqrt(std::log(trials_ + 1) / (trials + 1)) / 2;
+  return kFloor + mean + bound;
+}
+
+Result<Composition> Composer::draw(std::uint64_t seed,
+                                   const std::set<MachineTrait>& machine) const {
+  std::mt19937_64 random(seed);
+  for (int i = 0; i < kTries; ++i) {
+    Composition out;
+    for (const Slot slot : kAllSlots) {
+      if (unit(random) < none_share(slot)) continue;
+      const auto words = ingredients(slot);
+      std::vector<double> upto;
+      for (const Ingredient& one : words) {
+        upto.push_back((upto.empty() ? 0 : upto.back()) + weight(slot, std::string(one.name)));
+      }
+      const double at = unit(random) * upto.back();
+      const auto hit = std::upper_bound(upto.begin(), upto.end(), at);
+      const auto index =
+          std::min<std::size_t>(static_cast<std::size_t>(hit - upto.begin()), words.size() - 1);
+      out.set(slot, words[index].name);
+    }
+    order(out);
+    if (!objection(out) && serves(machine, out)) return out;
+  }
+  return broken("no composition fits this machine");
+}
+
+void Composer::learn(const ComposedTrial& trial) {
+  const Composition& composition = trial.composition;
+  if ((trial.seconds <= 0 && trial.titles.empty()) || objection(composition)) return;
+  double reward = 0;
+  for (const std::string& title : trial.titles) {
+    if (titles_.insert(title).second) reward = 1;
+  }
+  const double rate = trial.seconds > 0 ? static_cast<double>(trial.overlaps) / trial.seconds : 0;
+  double& best = best_rate_[composition[Slot::kBacking]];
+  best = std::max(best, rate);
+  if (best > 0) reward = std::max(reward, rate / best / 2);
+  trials_ = trials_ * kFade + 1;
+  for (auto& [word, record] : records_) {
+    record.trials *= kFade;
+    record.reward *= kFade;
+  }
+  for (const Slot slot : kAllSlots) {
+    if (!composition.has(slot)) continue;
+    Record& record = records_[{slot, composition[slot]}];
+    record.trials += 1;
+    record.reward += reward;
+  }
+}
+
+Result<Composition> shrink(const Composition& start,
+                           const std::function<Result<bool>(const Composition&)>& still) {
+  Composition best = start;
+  for (bool smaller_found = true; smaller_found;) {
+    smaller_found = false;
+    for (const Composition& less : smaller(best)) {
+      auto shows = still(less);
+      if (!shows) return tl::make_unexpected(shows.error());
+      if (*shows) {
+        best = less;
+        smaller_found = true;
+        break;
+      }
+    }
+  }
+  return best;
+}
+
+}  // namespace mmquake

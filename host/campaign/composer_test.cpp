@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "host/campaign/composer.h"
+
+#include <gtest/gtest.h>
+
+#include <map>
+
+namespace mmquake {
+namespace {
+
+const std::set<MachineTrait> kPlain;
+
+std::map<std::string, int> count_words(const Composer& composer, Slot slot, int draws) {
+  std::map<std::string, int> out;
+  for (int i = 1; i <= draws; ++i) {
+    auto drawn = composer.draw(static_cast<std::uint64_t>(i), kPlain);
+    EXPECT_TRUE(drawn) << drawn.error().message;
+    if (drawn) ++out[(*drawn)[slot]];
+  }
+  return out;
+}
+
+TEST(Composer, ADrawIsAllowedAndTheSeedDecidesIt) {
+  const Composer composer;
+  std::set<std::string> texts;
+  for (std::uint64_t seed = 1; seed <= 300; ++seed) {
+    const auto drawn = composer.draw(seed, kPlain);
+    ASSERT_TRUE(drawn);
+    EXPECT_FALSE(objection(*drawn)) << drawn->text();
+    EXPECT_EQ(drawn->text(), composer.draw(seed, kPlain)->text());
+    texts.insert(drawn->text());
+  }
+  EXPECT_GT(texts.size(), 250U);
+}
+
+TEST(Composer, WhatTheMachineLacksIsNotDrawn) {
+  const Composer composer;
+  int removals = 0;
+  for (std::uint64_t seed = 1; seed <= 400; ++seed) {
+    EXPECT_TRUE(composer.draw(seed, kPlain)->machine().empty());
+    removals += composer.draw(seed, {MachineTrait::kMovable})->machine().empty() ? 0 : 1;
+  }
+  EXPECT_GT(removals, 5);
+}
+
+TEST(Composer, EveryWordIsDrawnSomeTime) {
+  const Composer composer;
+  for (const Slot slot : {Slot::kBacking, Slot::kMover, Slot::kWatcher}) {
+    const auto words = count_words(composer, slot, 2000);
+    for (const Ingredient& one : ingredients(slot)) {
+      if (one.machine != MachineTrait::kNothing) continue;
+      EXPECT_TRUE(words.contains(std::string(one.name))) << one.name;
+    }
+  }
+}
+
+TEST(Composer, AMachineTellsWhatItHas) {
+  MachineSpec machine;
+  machine.nodes = {{2, 512}, {0, 512}};
+  machine.boot_args = {"cma=64M@4G", "movablecore=1G"};
+  EXPECT_EQ(machine_traits(machine),
+            (std::set<MachineTrait>{MachineTrait::kMovable, MachineTrait::kCma,
+                                    MachineTrait::kMemoryOnlyNode}));
+  machine.nodes.pop_back();
+  machine.boot_args.clear();
+  EXPECT_TRUE(machine_traits(machine).empty());
+}
+
+// mbind meets others often, all the rest never: it is drawn more often afterwards, and nothing
+// dies.
+TEST(Composer, WhatRaisesOverlapsIsDrawnMore) {
+  Composer learns(true);
+  Composer does_not(false);
+  for (std::uint64_t seed = 1; seed <= 300; ++seed) {
+    for (Composer* composer : {&learns, &does_not}) {
+      const Composition drawn = *composer->draw(seed, kPlain);
+      const std::uint64_t overlaps = drawn[Slot::kMover] == "mbind" ? 1000 : 0;
+      composer->learn({drawn, 10, overlaps, {}});
+    }
+  }
+  const auto with = count_words(learns, Slot::kMover, 2000);
+  const auto without = count_words(does_not, Slot::kMover, 2000);
+  EXPECT_GT(with.at("mbind"), without.at("mbind") * 5 / 4);
+  for (const Ingredient& one : ingredients(Slot::kMover)) {
+    EXPECT_TRUE(one.machine != MachineTrait::kNothing || with.contains(std::string(one.name)))
+        << one.name;
+  }
+}
+
+TEST(Composer, ANewTitleIsARewardOnceOnly) {
+  Composer composer;
+  Composition one;
+  one.set(Slot::kBacking, "anon-thp");
+  one.set(Slot::kMover, "mbind");
+  Composition two = one;
+  two.set(Slot::kMover, "cpuset");
+  composer.learn({one, 10, 0, {"hang in f"}});
+  composer.learn({two, 10, 0, {"hang in f"}});
+  EXPECT_GT(composer.weight(Slot::kMover, "mbind"), composer.weight(Slot::kMover, "cpuset"));
+}
+
+TEST(Composer, WhatEndedAtOnceTeachesNothing) {
+  Composer composer;
+  Composition one;
+  one.set(Slot::kBacking, "anon-thp");
+  one.set(Slot::kMover, "mbind");
+  composer.learn({one, 0, 5, {}});
+  EXPECT_EQ(composer.weight(Slot::kMover, "mbind"), 1);
+}
+
+TEST(Shrink, KeepsWhatIsNeeded) {
+  Composition start;
+  start.set(Slot::kBacking, "anon-thp");
+  start.set(Slot::kMover, "mbind");
+  start.set(Slot::kDisturber, "fork-cow");
+  start.set(Slot::kDisturber2, "mlock");
+  start.set(Slot::kWatcher, "io_uring");
+  int asked = 0;
+  const auto smallest = shrink(start, [&](const Composition& one) -> Result<bool> {
+    ++asked;
+    return one.disturbed_by("mlock") && one[Slot::kMover] == "mbind";
+  });
+  ASSERT_TRUE(smallest);
+  EXPECT_EQ(smallest->text(), "anon-thp mbind mlock");
+  EXPECT_LT(asked, 10);
+}
+
+TEST(Shrink, AnErrorEndsIt) {
+  Composition start;
+  start.set(Slot::kBacking, "anon-thp");
+  start.set(Slot::kMover, "mbind");
+  start.set(Slot::kDisturber, "mlock");
+  EXPECT_FALSE(shrink(start, [](const Composition&) -> Result<bool> { return broken("x"); }));
+}
+
+}  // namespace
+}  // namespace mmquake

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "workloads/compose/area.h"
+
+#include <fmt/core.h>
+#include <sched.h>
+#include <sys/mman.h>
+
+#include <cerrno>
+
+namespace mmquake {
+namespace {
+
+Backing backing_of(const Composition& composition) {
+  const Traits traits = composition.traits();
+  if ((traits & kHugetlb) != 0) {
+    return Backing::kHugetlb2m;
+  }
+  if ((traits & kShared) != 0) {
+    return (traits & kThp) != 0 ? Backing::kShmemThp : Backing::kShmem4k;
+  }
+  return (traits & kThp) != 0 ? Backing::kAnonThp : Backing::kAnon4k;
+}
+
+}  // namespace
+
+bool BlockDoor::enter() {
+  inside_.fetch_add(1);
+  if (shut_.load() == 0) {
+    return true;
+  }
+  inside_.fetch_sub(1);
+  return false;
+}
+
+bool BlockDoor::shut(const RoleContext& context) {
+  std::uint32_t expected = 0;
+  if (!shut_.compare_exchange_strong(expected, 1)) {
+    return false;
+  }
+  while (inside_.load() != 0) {
+    if (context.stopping()) {
+      open();
+      return false;
+    }
+    sched_yield();
+  }
+  return true;
+}
+
+Result<Area> Area::create(const Composition& composition, SharedMemory& memory) {
+  Area area;
+  area.word_ = composition[Slot::kBacking];
+  area.all_alike_ = (composition.traits() & kKsm) != 0;
+  Result<Mapping> mapping = Mapping::create(backing_of(composition), kBlocks * kHugePage);
+  if (!mapping) {
+    return tl::make_unexpected(mapping.error());
+  }
+  area.mapping_ = std::move(*mapping);
+  if (area.all_alike_ && madvise(area.mapping_.data(), area.size(), MADV_MERGEABLE) != 0) {
+    return skipped(
+        fmt::format("MADV_MERGEABLE: {}: the kernel needs CONFIG_KSM", errno_text(errno)));
+  }
+  Result<std::span<BlockBook>> blocks = memory.take<BlockBook>(kBlocks);
+  Result<std::span<CellBook>> cells = memory.take<CellBook>(kBlocks * kCellsPerBlock);
+  if (!blocks || !cells) {
+    return tl::make_unexpected(blocks ? cells.error() : blocks.error());
+  }
+  area.blocks_ = *blocks;
+  area.cells_ = *cells;
+  return area;
+}
+
+// At both ends of their pages by turns.
+std::byte* Area::at(std::size_t block, std::size_t cell) const {
+  const std::size_t in_page = cell % 2 == 0 ? 0 : kSmallPage - kCellBytes;
+  return page_at(block, page_of(cell)) + (all_alike_ ? 0 : in_page);
+}
+
+CellPlace Area::place(std::size_t block, std::size_t cell) const {
+  if (all_alike_) {
+    return {1, 1, 1};
+  }
+  return {1, static_cast<std::uint32_t>(writer_of(cell)), block * kCellsPerBlock + cell};
+}
+
+std::vector<std::uintptr_t> Area::pages(std::size_t block) const {
+  std::vector<std::uintptr_t> out;
+  for (std::size_t cell = 0; cell < kCellsPerBlock; ++cell) {
+    out.push_back(block_address(block) + page_of(cell) * kSmallPage);
+  }
+  return out;
+}
+
+std::uint64_t Area::next_generation(const CellBook& book, std::uint64_t round) const {
+  const std::uint64_t last = book.generation.intended.load();
+  return all_alike_ ? std::max(last, round) : last + 1;
+}
+
+std::optional<std::string> Area::judge(std::size_t block, std::size_t cell, const CellLook& look,
+                                       std::string_view who, std::uint64_t round) const {
+  const std::optional<Damage> damage = judge_look(look, place(block, cell));
+  if (!damage) {
+    return std::nullopt;
+  }
+  const bool emptied = look.look_before.emptied() != look.write_before.emptied();
+  return fmt::format(
+      "{} data in {}\n"
+      "block {}, page {}, seen by {} in round {}\n{}\n"
+      "emptied {} times before the write, {} before the look, {} after it ({}); given up {} and "
+      "{}\n",
+      to_string(*damage), word_, block, page_of(cell), who, round,
+      describe(look.image, place(block, cell), look.oldest, look.newest),
+      look.write_before.emptied(), look.look_before.emptied(), look.look_after.emptied(),
+      emptied ? "so zero was allowed" : "so the last generation was expected",
+      look.write_before.given_up(), look.look_before.given_up());
+}
+
+}  // namespace mmquake

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// The memory of a composition: blocks of 2 MiB with one cell on every eighth page. The pages
+// between are used by nobody, so a disturber may do to them what it likes.
+#pragma once
+
+#include <atomic>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "guest/memory/mapping.h"
+#include "guest/protocol/composition.h"
+#include "guest/runner/workload.h"
+#include "workloads/compose/cell_ledger.h"
+#include "workloads/migration/shared_book.h"
+
+namespace mmquake {
+
+inline constexpr std::size_t kBlocks = 4;
+inline constexpr std::size_t kBlockPages = kHugePage / kSmallPage;
+inline constexpr std::size_t kPageStride = 8;
+inline constexpr std::size_t kCellsPerBlock = kBlockPages / kPageStride;
+inline constexpr std::size_t kWriters = 3;  // in process 0; the last of a shared area in process 1
+inline constexpr std::size_t kComposeProcesses = 2;
+
+// Who is inside of a block may touch it; who needs its addresses for himself shuts it. Nobody ever
+// waits for a lock here: a role that hangs in the kernel must not make others look stuck.
+class BlockDoor {
+ public:
+  bool enter();  // false: shut
+  void leave() { inside_.fetch_sub(1); }
+  // Waits, yielding, until nobody is inside. False: somebody else has shut it, or `stopping`.
+  bool shut(const RoleContext& context);
+  void open() { shut_.store(0); }
+
+ private:
+  std::atomic<std::uint32_t> inside_{0};
+  std::atomic<std::uint32_t> shut_{0};
+};
+
+struct BlockBook {
+  EmptyMark mark;
+  BlockDoor door;
+  // uffd-wp: how often this block was protected, and for each cell's page the last of these rounds
+  // in which the handler was told of a write.
+  std::atomic<std::uint64_t> protections{0};
+  std::array<std::atomic<std::uint64_t>, kCellsPerBlock> reported{};
+  // One more than the protections before the first write of a cell; 0: not written yet.
+  std::array<std::atomic<std::uint64_t>, kCellsPerBlock> written_since{};
+};
+
+// What all processes of the workload share.
+struct ComposeBook {
+  std::array<std::atomic<int>, kComposeProcesses> pids{};
+  std::atomic<std::uint64_t> deeds_done{0};    // of this round
+  std::atomic<std::uint64_t> users_done{0};    // writers and deeds: the userfaultfd handler is last
+  std::atomic<std::uint64_t> writers_node{0};  // where the writers should run (NUMA balancing)
+  std::atomic<std::uint64_t> acting{0};        // movers and disturbers inside of an act
+  std::atomic<int> child{0};                   // of fork-cow, while it lives
+  SharedText damage;                           // title, a newline, evidence
+  SharedText misplaced;
+  SharedText error;
+};
+
+class Area {
+ public:
+  static Result<Area> create(const Composition& composition, SharedMemory& memory);
+
+  Backing backing() const { return mapping_.backing(); }
+  bool is_shared() const { return mmquake::is_shared(backing()); }
+  const std::string& word() const { return word_; }
+  int fd() const { return mapping_.fd(); }
+  std::uintptr_t address() const { return mapping_.address(); }
+  std::size_t size() const { return mapping_.size(); }
+  std::uintptr_t block_address(std::size_t block) const { return address() + block * kHugePage; }
+  std::byte* page_at(std::size_t block, std::size_t page) const {
+    return mapping_.data() + block * kHugePage + page * kSmallPage;
+  }
+  BlockBook& block(std::size_t index) const { return blocks_[index]; }
+
+  static std::size_t page_of(std::size_t cell) { return cell * kPageStride; }
+  // A page of a block that holds no cell.
+  static std::size_t idle_page(Random& random) {
+    return random.below(kCellsPerBlock) * kPageStride + 1 + random.below(kPageStride - 1);
+  }
+  std::size_t writers() const { return is_shared() ? kWriters : kWriters - 1; }
+  std::size_t writer_of(std::size_t cell) const { return cell % writers(); }
+  std::byte* at(std::size_t block, std::size_t cell) const;
+  CellPlace place(std::size_t block, std::size_t cell) const;
+  CellBook& book(std::size_t block, std::size_t cell) const {
+    return cells_[block * kCellsPerBlock + cell];
+  }
+  // The addresses of the pages with a cell.
+  std::vector<std::uintptr_t> pages(std::size_t block) const;
+  // What the next write to a cell is: in memory for ksmd all cells of a round are alike.
+  std::uint64_t next_generation(const CellBook& book, std::uint64_t round) const;
+
+  // Is what is seen there wrong? The text for ComposeBook::damage.
+  std::optional<std::string> judge(std::size_t block, std::size_t cell, const CellLook& look,
+                                   std::string_view who, std::uint64_t round) const;
+
+ private:
+  std::string word_;
+  bool all_alike_ = false;
+  Mapping mapping_;
+  std::span<BlockBook> blocks_;
+  std::span<CellBook> cells_;
+};
+
+// Inside of a block for as long as it lives, if it could enter.
+class Inside {
+ public:
+  explicit Inside(BlockDoor& door) : door_(door.enter() ? &door : nullptr) {}
+  ~Inside() {
+    if (door_ != nullptr) {
+      door_->leave();
+    }
+  }
+  Inside(const Inside&) = delete;
+  Inside& operator=(const Inside&) = delete;
+  explicit operator bool() const { return door_ != nullptr; }
+
+ private:
+  BlockDoor* door_;
+};
+
+}  // namespace mmquake

@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// The oracle of `compose` between two rounds, every role parked.
+#include <fmt/core.h>
+#include <unistd.h>
+
+#include "guest/memory/text_file.h"
+#include "workloads/compose/compose.h"
+
+namespace mmquake {
+namespace {
+
+constexpr std::chrono::seconds kSettle{5};
+constexpr std::uint64_t kCountsEvery = 4;  // folding the per-CPU counts costs a few ms
+
+FindingRecord finding(const char* kind, std::string_view text) {
+  const std::size_t title = std::min(text.find('\n'), text.size());
+  FindingRecord record;
+  record.kind = kind;
+  record.title = text.substr(0, title);
+  record.evidence["details"] = text.substr(std::min(title + 1, text.size()));
+  return record;
+}
+
+}  // namespace
+
+Result<> Compose::take_stock() {
+  Environment& env = *world_->env;
+  cells_written_ = env.counter("cells_written");
+  cells_checked_ = env.counter("cells_read");
+  overlaps_ = env.counter("overlaps");
+  migrations_ = env.counter("migrations");
+  thp_migrations_ = env.counter("thp_migrations");
+  disturbed_ = env.counter("checks_disturbed");
+  Result<NodeRanges> ranges = NodeRanges::read();
+  Result<PageFlags> flags = PageFlags::open();
+  if (!ranges || !flags) {
+    return tl::make_unexpected(ranges ? flags.error() : ranges.error());
+  }
+  ranges_ = std::move(*ranges);
+  flags_ = std::move(*flags);
+  Result<KernelCounters> vmstat = read_vmstat();
+  if (!vmstat) {
+    return tl::make_unexpected(vmstat.error());
+  }
+  vmstat_before_ = std::move(*vmstat);
+  locked_before_ = locked_kb();
+  return {};
+}
+
+std::optional<FindingRecord> Compose::check() {
+  ++checks_;
+  world_->book->deeds_done.store(0);
+  world_->book->users_done.store(0);
+  if (const auto damage = world_->book->damage.take()) {
+    return finding("corruption", *damage);
+  }
+  if (const auto misplaced = world_->book->misplaced.take()) {
+    return finding("misplacement", *misplaced);
+  }
+  if (world_->book->error.is_set()) {
+    return std::nullopt;  // verify_work() tells
+  }
+  using Check = Result<std::optional<FindingRecord>> (Compose::*)();
+  for (const Check look :
+       {&Compose::check_content, &Compose::check_places, &Compose::check_counts}) {
+    Result<std::optional<FindingRecord>> verdict = (this->*look)();
+    if (!verdict) {
+      fail(verdict.error());
+      return std::nullopt;
+    }
+    if (*verdict) {
+      return *verdict;
+    }
+  }
+  if (Result<> counted = count_kernel_events(); !counted) {
+    fail(counted.error());
+  }
+  return std::nullopt;
+}
+
+// Only what is there is read: where userfaultfd serves the faults, nobody would.
+Result<std::optional<FindingRecord>> Compose::check_content() {
+  const Area& area = world_->area;
+  Result<PageMap> map = PageMap::open_self();
+  if (!map) {
+    return tl::make_unexpected(map.error());
+  }
+  for (std::size_t block = 0; block < kBlocks; ++block) {
+    Result<std::vector<PageEntry>> entries = map->range(area.block_address(block), kHugePage);
+    if (!entries) {
+      return tl::make_unexpected(entries.error());
+    }
+    for (std::size_t cell = 0; cell < kCellsPerBlock; ++cell) {
+      const CellBook& book = area.book(block, cell);
+      const PageEntry entry = (*entries)[Area::page_of(cell)];
+      const bool there = entry.present() || (entry.swapped() && !area.is_shared());
+      if (book.generation.intended.load() == 0 ||
+          (!there && watcher_ != nullptr && watcher_->serves_faults())) {
+        continue;
+      }
+      const CellLook look = look_at_cell(area.at(block, cell), book, area.block(block).mark);
+      if (auto damage = area.judge(block, cell, look, "the check", checks_)) {
+        return std::optional(finding("corruption", *damage));
+      }
+    }
+  }
+  return std::optional<FindingRecord>();
+}
+
+// The pages with a cell, as process 0 has them; nullopt if something moved pages meanwhile.
+Result<std::optional<std::vector<Sight>>> Compose::look_everywhere() {
+  const Area& area = world_->area;
+  Result<KernelCounters> before = read_vmstat();
+  Result<PageMap> map = PageMap::open_self();
+  if (!before || !map) {
+    return tl::make_unexpected(before ? map.error() : before.error());
+  }
+  std::vector<Sight> sights;
+  for (std::size_t block = 0; block < kBlocks; ++block) {
+    Result<std::vector<int>> nodes = nodes_of(0, area.pages(block));
+    Result<std::vector<PageEntry>> entries = map->range(area.block_address(block), kHugePage);
+    if (!nodes || !entries) {
+      return tl::make_unexpected(nodes ? entries.error() : nodes.error());
+    }
+    for (std::size_t cell = 0; cell < kCellsPerBlock; ++cell) {
+      Sight sight;
+      sight.unit = block * kCellsPerBlock + cell;
+      sight.name = area.word();
+      sight.said = (*nodes)[cell];
+      sight.entry = (*entries)[Area::page_of(cell)];
+      // What was only read has the page of zeros, all of it the same.
+      const std::uint64_t pfn = sight.entry.pfn();
+      const Result<std::uint64_t> flags = pfn == 0 ? Result<std::uint64_t>(0) : flags_->of(pfn);
+      if (!flags) {
+        return tl::make_unexpected(flags.error());
+      }
+      if (!has_flag(*flags, kKpfZeroPage)) {
+        sights.push_back(std::move(sight));
+      }
+    }
+  }
+  Result<KernelCounters> after = read_vmstat();
+  if (!after) {
+    return tl::make_unexpected(after.error());
+  }
+  if (background_moves(*before) != background_moves(*after) ||
+      value_of(*before, "pgmigrate_success") != value_of(*after, "pgmigrate_success")) {
+    disturbed_.add();
+    return std::optional<std::vector<Sight>>();
+  }
+  return std::optional(std::move(sights));
+}
+
+// Looked at twice, as in migrate-verify: what is wrong with pages that nobody uses stays wrong.
+Result<std::optional<FindingRecord>> Compose::check_places() {
+  if ((world_->composition.traits() & kKsm) != 0) {
+    return std::optional<FindingRecord>();  // many places, one page: that is its purpose
+  }
+  std::optional<FindingRecord> wrong;
+  for (int look = 0; look < 2; ++look) {
+    Result<std::optional<std::vector<Sight>>> sights = look_everywhere();
+    if (!sights) {
+      return tl::make_unexpected(sights.error());
+    }
+    if (!*sights) {
+      return std::optional<FindingRecord>();
+    }
+    wrong = judge_sights(std::move(**sights), *ranges_);
+    if (!wrong) {
+      return std::optional<FindingRecord>();
+    }
+  }
+  return wrong;
+}
+
+std::uint64_t Compose::locked_kb() const {
+  const Result<std::string> text = read_text("/proc/meminfo");
+  const Result<KernelCounters> meminfo = text ? parse_counters(*text) : Result<KernelCounters>();
+  return meminfo ? value_of(*meminfo, "Mlocked") : 0;
+}
+
+Result<std::optional<std::string>> Compose::counts_wrong() {
+  fold_vmstat();
+  Result<KernelCounters> vmstat = read_vmstat();
+  if (!vmstat) {
+    return tl::make_unexpected(vmstat.error());
+  }
+  if (auto isolated = isolated_left(*vmstat, {})) {
+    return std::optional("isolated pages do not add up\n" + *isolated);
+  }
+  const std::uint64_t locked = locked_kb();
+  if (world_->composition.disturbed_by("mlock") && locked > locked_before_) {
+    return std::optional(fmt::format(
+        "unlocked pages count as locked\nMlocked: {} kB before, {} kB with nothing locked",
+        locked_before_, locked));
+  }
+  return std::optional<std::string>();
+}
+
+// What settles a moment later is looked at until a deadline.
+Result<std::optional<FindingRecord>> Compose::check_counts() {
+  if (checks_ % kCountsEvery != 0) {
+    return std::optional<FindingRecord>();
+  }
+  Result<std::optional<std::string>> wrong =
+      wrong_until(Clock::now() + world_->env->scaled(kSettle), [this] { return counts_wrong(); });
+  if (!wrong) {
+    return tl::make_unexpected(wrong.error());
+  }
+  return *wrong ? std::optional(finding("leak", **wrong)) : std::nullopt;
+}
+
+Result<> Compose::count_kernel_events() {
+  Result<KernelCounters> now = read_vmstat();
+  if (!now) {
+    return tl::make_unexpected(now.error());
+  }
+  for (const auto& [event, counter] : {std::pair("pgmigrate_success", &migrations_),
+                                       std::pair("thp_migration_success", &thp_migrations_)}) {
+    const std::uint64_t grown = value_of(*now, event) - value_of(vmstat_before_, event);
+    counter->add(grown - counter->value());
+  }
+  return {};
+}
+
+}  // namespace mmquake

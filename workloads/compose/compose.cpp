@@ -1,0 +1,403 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// A composition: memory of one backing, which is moved by one means and disturbed by up to two
+// others while threads write and read it and something watches over it. Which, a campaign draws
+// (guest/protocol/composition.h has the space and its rules); this runs it. The guarantee is the
+// one that every program relies on, whatever happens to its pages: what was written last is there,
+// and what was given back is zero.
+//
+//   process 0                               process 1
+//   writer-0, writer-1                      writer-2 (shared memory)
+//   mover, disturber, disturber2 (one of either process)
+//   watcher
+//
+// Content. Every eighth page has a cell of one writer's (area.h), which he alone changes; writers
+// read their own cells before they write, and others' at random. What takes pages away with their
+// content says so in the block's mark, and from the order of marks, writes and looks follows what
+// may be seen (cell_ledger.h). So emptying needs no lock and races freely, and still a page that
+// comes back is seen. Between the rounds everything is read once more.
+//
+// Placement, liveness, counts: as in migrate-verify, whose page audit and accounting are used.
+//
+// `provoke` breaks the rules on purpose, to prove that the oracle sees it.
+#include "workloads/compose/compose.h"
+
+#include <fmt/core.h>
+#include <sched.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "guest/memory/text_file.h"
+#include "guest/race/overlap_tuner.h"
+#include "guest/race/placement.h"
+#include "guest/runner/evidence.h"
+
+namespace mmquake {
+namespace {
+
+constexpr std::size_t kBookBytes = 4UL * 1024 * 1024;
+constexpr std::uint64_t kHugetlbPerNode = 12;
+constexpr int kBurst = 24;  // cells between two pauses
+constexpr std::array<std::uint64_t, 4> kTempos{200, 2000, 10000, 30000};  // longest pause, us
+constexpr std::int64_t kRoundNs = 120'000'000;  // a deed begins no act after this time
+constexpr std::chrono::milliseconds kLimit{8000};
+constexpr std::uint64_t kSabotageFrom = 3;
+
+WorkloadInfo describe_compose() {
+  WorkloadInfo info;
+  info.name = kComposeWorkload;
+  info.summary = "memory of one kind, moved, disturbed and watched: drawn at random by a soak";
+  info.exercises = {"migration", "zap", "split", "fork", "reclaim", "userfaultfd", "pinning"};
+  info.needs.numa_nodes = 2;
+  info.needs.cpus = 2;
+  info.needs.free_mib_per_node = 96;
+  info.needs.files = {"/proc/self/pagemap", "/proc/kpageflags", "/proc/zoneinfo"};
+  for (const Slot slot : kAllSlots) {
+    std::vector<std::string> words;
+    if (slot != Slot::kBacking) {
+      words.emplace_back(kNoWord);
+    }
+    for (const Ingredient& one : ingredients(slot)) {
+      words.emplace_back(one.name);
+    }
+    info.params.push_back(choice_param(std::string(to_string(slot)), std::move(words),
+                                       "one of the composition's parts: mmquake compose --space"));
+  }
+  info.params.push_back(
+      choice_param("provoke", {"none", "lost-write", "foreign", "back-from-zap", "unreported"},
+                   "breaks something on purpose, to test the oracle"));
+  return info;
+}
+
+}  // namespace
+
+WorkloadInfo Compose::info() {
+  return describe_compose();
+}
+
+Result<> Compose::set_up(Environment& env) {
+  std::map<std::string, std::string> words;
+  for (const Slot slot : kAllSlots) {
+    words.emplace(to_string(slot), env.param(std::string(to_string(slot))));
+  }
+  world_ = std::make_unique<ComposeWorld>();
+  world_->composition = Composition::from_params(words);
+  if (const std::optional<std::string> wrong = objection(world_->composition)) {
+    return usage(*wrong);
+  }
+  provoke_ = env.param("provoke");
+  world_->env = &env;
+  world_->nodes = env.memory_nodes();
+  world_->cpus = env.cpus();
+  Result<SharedMemory> memory = SharedMemory::create(kBookBytes);
+  if (!memory) {
+    return tl::make_unexpected(memory.error());
+  }
+  memory_ = std::move(*memory);
+  Result<std::span<ComposeBook>> book = memory_.take<ComposeBook>(1);
+  if (!book) {
+    return tl::make_unexpected(book.error());
+  }
+  world_->book = book->data();
+  world_->book->pids[0].store(getpid());
+  if (Result<> prepared = prepare_kernel(); !prepared) {
+    return prepared;
+  }
+  Result<Area> area = Area::create(world_->composition, memory_);
+  if (!area) {
+    return tl::make_unexpected(area.error());
+  }
+  world_->area = std::move(*area);
+  if (Result<> made = make_parts(); !made) {
+    return made;
+  }
+  return take_stock();
+}
+
+// What the backing needs of the kernel.
+Result<> Compose::prepare_kernel() {
+  const Traits traits = world_->composition.traits();
+  if ((traits & kHugetlb) != 0) {
+    Result<HugetlbReservation> pool = HugetlbReservation::reserve(kHugetlbPerNode, world_->nodes);
+    if (!pool) {
+      return tl::make_unexpected(pool.error());
+    }
+    hugetlb_ = std::move(*pool);
+  }
+  if ((traits & kShared) != 0 && (traits & kThp) != 0) {
+    return shmem_.set();
+  }
+  if ((traits & kSwap) != 0) {
+    return swap_.start();
+  }
+  if ((traits & kKsm) != 0) {
+    (void)write_text("/sys/kernel/mm/ksm/pages_to_scan", "4000");
+    (void)write_text("/sys/kernel/mm/ksm/sleep_millisecs", "10");
+    if (!write_text("/sys/kernel/mm/ksm/run", "1")) {
+      return skipped("/sys/kernel/mm/ksm/run: the kernel needs CONFIG_KSM");
+    }
+  }
+  return {};
+}
+
+Result<> Compose::make_parts() {
+  const Composition& composition = world_->composition;
+  for (const Slot slot : {Slot::kMover, Slot::kDisturber, Slot::kDisturber2}) {
+    if (!composition.has(slot)) {
+      continue;
+    }
+    Part part;
+    part.name = to_string(slot);
+    part.deed =
+        slot == Slot::kMover ? make_mover(composition[slot]) : make_disturber(composition[slot]);
+    if (part.deed == nullptr) {
+      return broken(fmt::format("the guest has no {} '{}'", part.name, composition[slot]));
+    }
+    const std::string row = "deeds/" + composition[slot];
+    part.done = world_->env->counter(row + "/done");
+    part.refused = world_->env->counter(row + "/refused");
+    if (Result<> ready = part.deed->prepare(*world_); !ready) {
+      return context(composition[slot], ready.error());
+    }
+    parts_.push_back(std::move(part));
+  }
+  world_->deeds = parts_.size();
+  users_ = parts_.size() + world_->area.writers();
+  if (composition.has(Slot::kWatcher)) {
+    watcher_ = make_watcher(composition[Slot::kWatcher]);
+    if (watcher_ == nullptr) {
+      return broken(fmt::format("the guest has no watcher '{}'", composition[Slot::kWatcher]));
+    }
+    if (Result<> ready = watcher_->prepare(*world_); !ready) {
+      return context(composition[Slot::kWatcher], ready.error());
+    }
+  }
+  return {};
+}
+
+std::vector<Role> Compose::roles() {
+  std::vector<Role> roles;
+  for (std::size_t writer = 0; writer < world_->area.writers(); ++writer) {
+    add_writer(roles, writer);
+  }
+  for (Part& part : parts_) {
+    Role role;
+    role.name = part.name;
+    role.process = part.deed->process();
+    role.body = [this, &part](RoleContext& context) {
+      disturb(context, part);
+      world_->book->deeds_done.fetch_add(1);
+      world_->book->users_done.fetch_add(1);
+    };
+    roles.push_back(std::move(role));
+  }
+  if (watcher_ != nullptr) {
+    Role role;
+    role.name = "watcher";
+    role.body = [this](RoleContext& context) {
+      const auto users_left = [this] { return world_->book->users_done.load() < users_; };
+      if (Result<> watched = watcher_->watch(*world_, context, users_left); !watched) {
+        fail(watched.error());
+      }
+    };
+    roles.push_back(std::move(role));
+  }
+  for (Role& role : roles) {
+    role.limit = kLimit;
+  }
+  return roles;
+}
+
+void Compose::add_writer(std::vector<Role>& roles, std::size_t writer) {
+  Role role;
+  role.name = fmt::format("writer-{}", writer);
+  role.process = writer == kWriters - 1 ? 1 : 0;
+  role.body = [this, writer](RoleContext& context) {
+    write(context, writer);
+    world_->book->users_done.fetch_add(1);
+  };
+  roles.push_back(std::move(role));
+}
+
+bool Compose::deeds_left(const RoleContext& context) const {
+  return !context.stopping() && world_->book->deeds_done.load() < world_->deeds;
+}
+
+void Compose::write(RoleContext& context, std::size_t writer) {
+  std::uint64_t node = UINT64_MAX;
+  if (writer == 0) {
+    sabotage(context);
+  }
+  do {
+    if (world_->composition[Slot::kMover] == "numa-balancing") {
+      follow_node(node);
+    }
+    burst(context, writer, context.random().below(kBlocks));
+    context.step();
+    delay(std::chrono::microseconds(100 + context.random().below(900)));
+  } while (deeds_left(context));
+}
+
+// NUMA balancing moves pages to who uses them, so the users have to move.
+void Compose::follow_node(std::uint64_t& node) const {
+  const std::uint64_t wanted = world_->book->writers_node.load();
+  if (wanted == node) {
+    return;
+  }
+  Result<std::string> list =
+      read_text(fmt::format("/sys/devices/system/node/node{}/cpulist", wanted));
+  const std::vector<int> cpus = list ? parse_cpu_list(*list) : std::vector<int>();
+  if (!cpus.empty()) {
+    (void)pin_to_cpu(cpus.front());  // a node without CPUs: stay
+  }
+  node = wanted;
+}
+
+bool Compose::burst(RoleContext& context, std::size_t writer, std::size_t block) {
+  const Inside inside(world_->area.block(block).door);
+  if (!inside) {
+    return false;
+  }
+  for (int i = 0; i < kBurst && !context.stopping(); ++i) {
+    touch(context, writer, block, context.random().below(kCellsPerBlock));
+  }
+  if (world_->composition[Slot::kBacking] == "anon-thp-pte") {
+    // Two calls that leave everything as it was, but for the PMD.
+    void* page = world_->area.page_at(block, 1);
+    if (mprotect(page, kSmallPage, PROT_READ) == 0) {
+      (void)mprotect(page, kSmallPage, PROT_READ | PROT_WRITE);
+    }
+  }
+  return true;
+}
+
+// Reads any cell; writes it as well if it is the writer's own.
+void Compose::touch(RoleContext& context, std::size_t writer, std::size_t block, std::size_t cell) {
+  const Area& area = world_->area;
+  CellBook& book = area.book(block, cell);
+  BlockBook& of_block = area.block(block);
+  std::byte* at = area.at(block, cell);
+  const bool own = area.writer_of(cell) == writer;
+  // A read first, but seldom where the page is gone: the page of zeros would come, and a huge one
+  // that is written to falls to pieces.
+  const bool gone = EmptyState(book.seen_after.load()).emptied() != of_block.mark.state().emptied();
+  if (book.generation.intended.load() != 0 && context.random().chance(gone ? 0.1 : 0.7)) {
+    const CellLook look = look_at_cell(at, book, of_block.mark);
+    cells_checked_.add();
+    if (auto damage =
+            area.judge(block, cell, look, own ? "its writer" : "another writer", context.round())) {
+      world_->book->damage.put(*damage);
+    }
+  }
+  const std::uint64_t next = area.next_generation(book, context.round());
+  if (!own || next == book.generation.intended.load()) {
+    return;
+  }
+  const bool watched = watcher_ != nullptr && writer != kWriters - 1;
+  const std::uint64_t before = watched ? watcher_->before_write(of_block) : 0;
+  write_cell(at, area.place(block, cell), book, of_block.mark, next);
+  cells_written_.add();
+  if (watched) {
+    if (auto unreported = watcher_->wrote(of_block, cell, before)) {
+      world_->book->damage.put(*unreported);
+    }
+  }
+}
+
+// Acts until the round's time is over; at least once, so that no part is ever left out. Each round
+// has a tempo of its own: who empties a block all the time leaves nothing to move.
+void Compose::disturb(RoleContext& context, Part& part) {
+  if (part.deed->process() == 1) {
+    world_->book->pids[1].store(getpid());
+  }
+  const std::int64_t begin = now_ns();
+  const std::uint64_t longest_us = kTempos[context.random().below(kTempos.size())];
+  do {
+    delay(std::chrono::microseconds(context.random().below(longest_us)));
+    const std::uint64_t others = world_->book->acting.fetch_add(1);
+    overlaps_.add(others > 0 ? 1 : 0);
+    Result<Act> act = part.deed->act(*world_, context);
+    world_->book->acting.fetch_sub(1);
+    if (!act) {
+      fail(act.error());
+      return;
+    }
+    (*act == Act::kDone ? part.done : part.refused).add();
+    context.step();
+  } while (!context.stopping() && now_ns() - begin < kRoundNs);
+}
+
+// What a broken kernel would do.
+void Compose::sabotage(RoleContext& context) {
+  if (provoke_ == "none" || context.round() < kSabotageFrom) {
+    return;
+  }
+  const Area& area = world_->area;
+  for (std::size_t cell = 0; cell < kCellsPerBlock; ++cell) {
+    CellBook& book = area.book(0, cell);
+    const std::uint64_t last = book.generation.published.load();
+    if (area.writer_of(cell) != 0 || last < 2) {
+      continue;
+    }
+    std::byte* at = area.at(0, cell);
+    if (provoke_ == "lost-write") {
+      store_cell(at, make_cell(area.place(0, cell), last - 1));
+    } else if (provoke_ == "foreign") {
+      store_cell(at, make_cell({7, 7, 7}, last));
+    } else if (provoke_ == "back-from-zap") {
+      const CellImage old = load_cell(at);
+      if (area.block(0).mark.begin()) {
+        area.block(0).mark.end(EmptyMark::How::kEmptied);
+        store_cell(at, old);
+      }
+    } else if (provoke_ == "unreported") {
+      area.block(0).protections.fetch_add(1);  // nothing is protected, so nothing will be reported
+    }
+    return;
+  }
+}
+
+std::optional<FindingRecord> Compose::judge(const Stuck& stuck) {
+  std::optional<FindingRecord> finding = Workload::judge(stuck);
+  const int child = world_->book->child.load();
+  if (!finding || child == 0 || finding->title != "hang in do_wait") {
+    return finding;
+  }
+  // It waits for the child that it has forked: what holds that one up?
+  const TaskEvidence seen = take_evidence(child, child);
+  const std::string function = blamed_function(seen.stack, seen.wchan);
+  if (function.empty()) {
+    return std::nullopt;
+  }
+  finding->title = "hang in " + function;
+  finding->evidence["stack of the forked child"] = seen.stack;
+  return finding;
+}
+
+bool Compose::rescue(const Stuck& /*stuck*/) {
+  return watcher_ != nullptr && watcher_->rescue(*world_);
+}
+
+// A part that the kernel refused each time makes a pass say less than its name.
+Result<> Compose::verify_work() {
+  if (const std::optional<std::string> error = world_->book->error.take()) {
+    return broken(*error);
+  }
+  if (cells_checked_.value() == 0) {
+    return broken("no cell was ever read");
+  }
+  for (const Part& part : parts_) {
+    if (part.done.value() == 0) {
+      const std::string word = part.name == "mover"       ? world_->composition[Slot::kMover]
+                               : part.name == "disturber" ? world_->composition[Slot::kDisturber]
+                                                          : world_->composition[Slot::kDisturber2];
+      return skipped(fmt::format("{} was refused each time ({} times) on {}", word,
+                                 part.refused.value(), world_->composition[Slot::kBacking]));
+    }
+  }
+  return {};
+}
+
+REGISTER_WORKLOAD(Compose);
+
+}  // namespace mmquake

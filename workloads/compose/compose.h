@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// The workload's class; the story is told in compose.cpp, its oracle between rounds is in
+// checks.cpp.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "guest/memory/kernel_counters.h"
+#include "guest/memory/numa.h"
+#include "guest/memory/page_map.h"
+#include "guest/memory/ram_swap.h"
+#include "guest/runner/requirements.h"
+#include "guest/runner/workload.h"
+#include "workloads/compose/deed.h"
+#include "workloads/compose/watcher.h"
+#include "workloads/migration/accounting.h"
+#include "workloads/migration/page_audit.h"
+#include "workloads/uffd/shmem_always_huge.h"
+
+namespace mmquake {
+
+class Compose final : public Workload {
+ public:
+  static WorkloadInfo info();
+  Result<> set_up(Environment& env) override;
+  std::vector<Role> roles() override;
+  std::optional<FindingRecord> check() override;
+  std::optional<FindingRecord> judge(const Stuck& stuck) override;
+  bool rescue(const Stuck& stuck) override;
+  Result<> verify_work() override;
+
+ private:
+  // One mover or disturber with its role's counters.
+  struct Part {
+    std::string name;
+    std::unique_ptr<Deed> deed;
+    Counter done, refused;
+  };
+
+  // set_up
+  Result<> prepare_kernel();
+  Result<> make_parts();
+  Result<> take_stock();
+  // roles
+  void add_writer(std::vector<Role>& roles, std::size_t writer);
+  void write(RoleContext& context, std::size_t writer);
+  bool burst(RoleContext& context, std::size_t writer, std::size_t block);
+  void touch(RoleContext& context, std::size_t writer, std::size_t block, std::size_t cell);
+  void follow_node(std::uint64_t& node) const;
+  void disturb(RoleContext& context, Part& part);
+  bool deeds_left(const RoleContext& context) const;
+  void sabotage(RoleContext& context);
+  void fail(const Error& error) { world_->book->error.put(error.message); }
+  // checks
+  Result<std::optional<FindingRecord>> check_content();
+  Result<std::optional<FindingRecord>> check_places();
+  Result<std::optional<FindingRecord>> check_counts();
+  Result<std::optional<std::vector<Sight>>> look_everywhere();
+  Result<std::optional<std::string>> counts_wrong();
+  std::uint64_t locked_kb() const;
+  Result<> count_kernel_events();
+
+  std::unique_ptr<ComposeWorld> world_;
+  SharedMemory memory_;
+  HugetlbReservation hugetlb_;
+  ShmemAlwaysHuge shmem_;
+  RamSwap swap_;
+  std::vector<Part> parts_;
+  std::unique_ptr<Watcher> watcher_;
+  std::string provoke_;
+  std::size_t users_ = 0;
+
+  std::optional<NodeRanges> ranges_;
+  std::optional<PageFlags> flags_;
+  KernelCounters vmstat_before_;
+  std::uint64_t locked_before_ = 0;
+  std::uint64_t checks_ = 0;
+  Counter cells_written_, cells_checked_, overlaps_, migrations_, thp_migrations_, disturbed_;
+};
+
+}  // namespace mmquake

@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// A device over a composition's memory: what it reads must be what the CPU may read, whatever
+// happens to the pages; and a page that it has pinned stays where it is for as long as the pin
+// lasts.
+#include <fmt/core.h>
+#include <sched.h>
+
+#include <array>
+
+#include "guest/device/dmirror.h"
+#include "guest/device/kvm_mirror.h"
+#include "guest/device/pinning_device.h"
+#include "guest/memory/page_map.h"
+#include "workloads/compose/watcher.h"
+
+namespace mmquake {
+namespace {
+
+constexpr int kGlances = 4;
+
+// Reads one cell through the device. False: the device refused.
+bool glance(ComposeWorld& world, DeviceMirror& device, std::size_t block, std::size_t cell,
+            CellLook& look) {
+  const CellBook& book = world.area.book(block, cell);
+  const EmptyMark& mark = world.area.block(block).mark;
+  look = begin_look(book, mark);
+  CellImage image{};
+  const auto address = reinterpret_cast<std::uintptr_t>(world.area.at(block, cell));
+  if (!device.read(address, image.data(), kCellBytes)) {
+    return false;
+  }
+  end_look(look, image, book, mark);
+  return true;
+}
+
+class DeviceWatcher : public Watcher {
+ public:
+  Result<> watch(ComposeWorld& world, RoleContext& context,
+                 const std::function<bool()>& /*users_left*/) override {
+    while (!context.stopping() && world.book->deeds_done.load() < world.deeds) {
+      const std::size_t block = context.random().below(kBlocks);
+      const Inside inside(world.area.block(block).door);
+      if (inside) {
+        if (Result<> looked = look(world, context, block); !looked) {
+          return looked;
+        }
+      }
+      context.step();
+      sched_yield();
+    }
+    return {};
+  }
+
+ protected:
+  virtual Result<> look(ComposeWorld& world, RoleContext& context, std::size_t block) = 0;
+  void count(ComposeWorld& world) {
+    seen_ = world.env->counter("device_reads");
+    refused_ = world.env->counter("device_refusals");
+  }
+  Counter seen_, refused_;
+};
+
+// Follows the page tables: at any time it sees what the CPU sees.
+class MirrorWatcher final : public DeviceWatcher {
+ public:
+  explicit MirrorWatcher(std::string_view name) : name_(name) {}
+  Result<> prepare(ComposeWorld& world) override {
+    count(world);
+    Result<std::unique_ptr<DeviceMirror>> opened;
+    if (name_ == "dmirror") {
+      opened = Dmirror::open();
+    } else {
+      opened = KvmMirror::create(world.area.address(), world.area.size());
+    }
+    if (!opened) {
+      return tl::make_unexpected(opened.error());
+    }
+    device_ = std::move(*opened);
+    return {};
+  }
+
+ private:
+  Result<> look(ComposeWorld& world, RoleContext& context, std::size_t block) override {
+    for (int i = 0; i < kGlances; ++i) {
+      const std::size_t cell = context.random().below(kCellsPerBlock);
+      CellLook look;
+      if (!glance(world, *device_, block, cell, look)) {
+        refused_.add();
+        continue;
+      }
+      seen_.add();
+      if (auto damage = world.area.judge(block, cell, look, name_, context.round())) {
+        world.book->damage.put(*damage);
+      }
+    }
+    return {};
+  }
+
+  std::string name_;
+  std::unique_ptr<DeviceMirror> device_;
+};
+
+// Holds references: what it sees is the CPU's for as long as nobody empties the block.
+class PinWatcher final : public DeviceWatcher {
+ public:
+  explicit PinWatcher(std::string_view name) : name_(name) {}
+  Result<> prepare(ComposeWorld& world) override {
+    count(world);
+    pins_ = world.env->counter("pins");
+    Result<std::unique_ptr<PinningDevice>> opened = open_pinning_device(name_);
+    if (!opened) {
+      return tl::make_unexpected(opened.error());
+    }
+    device_ = std::move(*opened);
+    return {};
+  }
+
+ private:
+  static constexpr std::size_t kPinnedCells = 4;
+
+  Result<> look(ComposeWorld& world, RoleContext& context, std::size_t block) override {
+    Random& random = context.random();
+    const bool whole = random.chance(0.2);
+    const std::size_t first = whole ? 0 : random.below(kCellsPerBlock - kPinnedCells + 1);
+    const std::size_t bytes = (whole ? kBlockPages : kPinnedCells * kPageStride) * kSmallPage;
+    const std::uintptr_t address =
+        world.area.block_address(block) + Area::page_of(first) * kSmallPage;
+    Result<PageMap> map = PageMap::open_self();
+    if (!map) {
+      return tl::make_unexpected(map.error());
+    }
+    // Only what is true from before the pin on is held against the kernel.
+    const EmptyState state = world.area.block(block).mark.state();
+    if (device_->pin(address, bytes) != 0) {
+      refused_.add();
+      return {};
+    }
+    pins_.add();
+    Result<std::array<PageEntry, kPinnedCells>> before = entries(*map, world.area, block, first);
+    for (int i = 0; i < kGlances && !state.at_work(); ++i) {
+      judge_glance(world, context, block, first + random.below(kPinnedCells), state);
+      sched_yield();
+    }
+    Result<std::array<PageEntry, kPinnedCells>> after = entries(*map, world.area, block, first);
+    const bool untouched = !state.at_work() && world.area.block(block).mark.state() == state;
+    if (before && after && untouched && device_->long_term()) {
+      judge_places(world, block, first, *before, *after);
+    }
+    return device_->unpin();
+  }
+
+  void judge_glance(ComposeWorld& world, RoleContext& context, std::size_t block, std::size_t cell,
+                    EmptyState pinned_at) {
+    CellLook look;
+    if (!glance(world, *device_, block, cell, look)) {
+      refused_.add();
+      return;
+    }
+    seen_.add();
+    // Emptied since: the device has the old page, rightly. Before its first write a private page
+    // may be the zero page, which a pin for reading holds.
+    if (look.look_after != pinned_at || look.oldest == 0) {
+      return;
+    }
+    if (auto damage = world.area.judge(block, cell, look, name_, context.round())) {
+      world.book->damage.put(*damage);
+    }
+  }
+
+  static Result<std::array<PageEntry, kPinnedCells>> entries(const PageMap& map, const Area& area,
+                                                             std::size_t block, std::size_t first) {
+    std::array<PageEntry, kPinnedCells> out;
+    for (std::size_t i = 0; i < out.size(); ++i) {
+      Result<PageEntry> entry =
+          map.at(reinterpret_cast<std::uintptr_t>(area.page_at(block, Area::page_of(first + i))));
+      if (!entry) {
+        return tl::make_unexpected(entry.error());
+      }
+      out[i] = *entry;
+    }
+    return out;
+  }
+
+  void judge_places(ComposeWorld& world, std::size_t block, std::size_t first,
+                    const std::array<PageEntry, kPinnedCells>& before,
+                    const std::array<PageEntry, kPinnedCells>& after) const {
+    for (std::size_t i = 0; i < kPinnedCells; ++i) {
+      if (before[i].pfn() != 0 && after[i].pfn() != 0 && before[i].pfn() != after[i].pfn()) {
+        world.book->misplaced.put(
+            fmt::format("a pinned page was replaced in {}\nby {}, block {}, page {}\n{}\n{}\n",
+                        world.area.word(), name_, block, Area::page_of(first + i),
+                        describe(before[i]), describe(after[i])));
+      }
+    }
+  }
+
+  std::string name_;
+  std::unique_ptr<PinningDevice> device_;
+  Counter pins_;
+};
+
+}  // namespace
+
+std::unique_ptr<Watcher> make_watcher(std::string_view name) {
+  if (name == "dmirror" || name == "kvm") return std::make_unique<MirrorWatcher>(name);
+  if (name == "io_uring" || name == "rxe" || name == "gup_test-hold" || name == "vmsplice") {
+    return std::make_unique<PinWatcher>(name);
+  }
+  return make_uffd_watcher(name);
+}
+
+}  // namespace mmquake

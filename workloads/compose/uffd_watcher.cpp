@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// userfaultfd over a composition's memory. MISSING: each page that is not there comes by
+// UFFDIO_COPY of zeros. A fault on a page that is there is answered with EEXIST and nothing else,
+// as monitors rightly do: the kernel looks again after it has queued a waiter. WP: blocks are
+// protected now and then; a write to a protected page that the handler is never told of is lost to
+// a snapshot.
+#include <fmt/core.h>
+#include <linux/userfaultfd.h>
+#include <poll.h>
+#include <sched.h>
+
+#include <cerrno>
+
+#include "guest/memory/userfaultfd.h"
+#include "workloads/compose/watcher.h"
+
+namespace mmquake {
+namespace {
+
+constexpr int kPollMs = 5;
+// Huge pages must be there before the area is registered: a registered one gets small pages only.
+constexpr std::uint64_t kRegisterInRound = 2;
+
+class UffdWatcher : public Watcher {
+ public:
+  Result<> watch(ComposeWorld& world, RoleContext& context,
+                 const std::function<bool()>& users_left) override {
+    if (!registered_ && context.round() >= kRegisterInRound) {
+      if (Result<> done = uffd_->register_range(world.area.address(), world.area.size(), mode());
+          !done) {
+        return done;
+      }
+      registered_ = true;
+    }
+    while (users_left()) {
+      pollfd ready{uffd_->fd(), POLLIN, 0};
+      poll(&ready, 1, kPollMs);
+      Result<std::vector<FaultEvent>> events = uffd_->read_events();
+      if (!events) {
+        return tl::make_unexpected(events.error());
+      }
+      for (const FaultEvent& event : *events) {
+        events_.add();
+        if (Result<> served = serve(world, event); !served) {
+          return served;
+        }
+      }
+      if (Result<> done = between(world, context); !done) {
+        return done;
+      }
+      context.step();
+    }
+    return {};
+  }
+  bool rescue(ComposeWorld& world) override {
+    return uffd_->wake(world.area.address(), world.area.size()).has_value();
+  }
+
+ protected:
+  Result<> open(ComposeWorld& world, std::uint64_t features) {
+    Result<Userfaultfd> opened = Userfaultfd::open(features);
+    if (!opened) {
+      return tl::make_unexpected(opened.error());
+    }
+    uffd_ = std::move(*opened);
+    events_ = world.env->counter("uffd_events");
+    return {};
+  }
+  virtual Userfaultfd::Mode mode() const = 0;
+  virtual Result<> serve(ComposeWorld& world, const FaultEvent& event) = 0;
+  virtual Result<> between(ComposeWorld& /*world*/, RoleContext& /*context*/) { return {}; }
+  bool registered() const { return registered_; }
+
+  std::optional<Userfaultfd> uffd_;
+
+ private:
+  bool registered_ = false;
+  Counter events_;
+};
+
+class MissingWatcher final : public UffdWatcher {
+ public:
+  Result<> prepare(ComposeWorld& world) override {
+    page_ = world.area.backing() == Backing::kHugetlb2m ? kHugePage : kSmallPage;
+    Result<Mapping> zeros = Mapping::create(Backing::kAnon4k, page_);
+    if (!zeros) {
+      return tl::make_unexpected(zeros.error());
+    }
+    zeros_ = std::move(*zeros);
+    there_ = world.env->counter("uffd_events_of_present_pages");
+    return open(world, 0);
+  }
+  bool serves_faults() const override { return registered(); }
+
+ private:
+  Userfaultfd::Mode mode() const override { return Userfaultfd::Mode::kMissing; }
+  // A process that is not registered may have brought a file's page meanwhile: then nothing is
+  // mapped here, the kernel rightly goes on waiting, and who has the EEXIST has to wake it.
+  Result<> serve(ComposeWorld& world, const FaultEvent& event) override {
+    const std::uintptr_t to = event.address / page_ * page_;
+    int error = EAGAIN;
+    // EAGAIN: the address space changes. ENOMEM, of hugetlb: its page is about to come back.
+    for (int i = 0; i < kTries && (error == EAGAIN || error == ENOMEM); ++i) {
+      error = uffd_->serve(to, zeros_.address(), page_);
+      if (error != 0) {
+        sched_yield();
+      }
+    }
+    there_.add(error == EEXIST ? 1 : 0);
+    if (error == EEXIST && world.area.is_shared()) {
+      return uffd_->wake(to, page_);
+    }
+    return error == 0 || error == EEXIST
+               ? Result<>()
+               : broken(fmt::format("UFFDIO_COPY to {:#x}: {}", to, errno_text(error)));
+  }
+
+  static constexpr int kTries = 2000;
+
+  std::size_t page_ = kSmallPage;
+  Mapping zeros_;
+  Counter there_;
+};
+
+// Serving and protecting are one thread's, so that a report belongs to one protection.
+class WpWatcher final : public UffdWatcher {
+ public:
+  Result<> prepare(ComposeWorld& world) override {
+    protected_ = world.env->counter("uffd_protections");
+    return open(world, UFFD_FEATURE_PAGEFAULT_FLAG_WP |
+                           (world.area.is_shared() ? Userfaultfd::kFeatureWpFiles : 0));
+  }
+
+  std::uint64_t before_write(const BlockBook& book) const override {
+    return book.protections.load();
+  }
+
+  std::optional<std::string> wrote(BlockBook& book, std::size_t cell,
+                                   std::uint64_t before) const override {
+    // What was not there when its block was protected is not protected, so the first write to a
+    // page opens its account: two protections later it was there at the start of the last one.
+    if (book.written_since[cell].load() == 0) {
+      book.written_since[cell].store(book.protections.load() + 1);
+      return std::nullopt;
+    }
+    if (before < book.written_since[cell].load() + 1 || book.reported[cell].load() >= before) {
+      return std::nullopt;
+    }
+    return fmt::format(
+        "a write to a write-protected page was not reported\n"
+        "page {} of a block: written after protection {}, last report in {}, first write in {}\n",
+        Area::page_of(cell), before, book.reported[cell].load(),
+        book.written_since[cell].load() - 1);
+  }
+
+ private:
+  Userfaultfd::Mode mode() const override { return Userfaultfd::Mode::kWriteProtect; }
+
+  Result<> serve(ComposeWorld& world, const FaultEvent& event) override {
+    const std::size_t offset = event.address - world.area.address();
+    const std::size_t block = offset / kHugePage;
+    BlockBook& book = world.area.block(block);
+    const std::size_t page = offset % kHugePage / kSmallPage;
+    // By turns, since a part of a huge page is another path of the kernel than the whole.
+    whole_next_ = !whole_next_;
+    const bool all = world.area.backing() == Backing::kHugetlb2m || whole_next_;
+    for (std::size_t cell = 0; cell < kCellsPerBlock; ++cell) {
+      if (all || Area::page_of(cell) == page) {
+        book.reported[cell].store(book.protections.load());
+      }
+    }
+    return all ? uffd_->write_unprotect(world.area.block_address(block), kHugePage, true)
+               : uffd_->write_unprotect(event.address / kSmallPage * kSmallPage, kSmallPage, true);
+  }
+
+  Result<> between(ComposeWorld& world, RoleContext& context) override {
+    if (!registered() || context.stopping() || !context.random().chance(kProtect)) {
+      return {};
+    }
+    const std::size_t block = context.random().below(kBlocks);
+    const std::uintptr_t address = world.area.block_address(block);
+    if (Result<> done = uffd_->write_protect(address, kHugePage); !done) {
+      return done;
+    }
+    world.area.block(block).protections.fetch_add(1);
+    protected_.add();
+    return {};
+  }
+
+  static constexpr double kProtect = 0.3;
+  bool whole_next_ = false;
+  Counter protected_;
+};
+
+}  // namespace
+
+std::unique_ptr<Watcher> make_uffd_watcher(std::string_view name) {
+  if (name == "uffd-missing") return std::make_unique<MissingWatcher>();
+  if (name == "uffd-wp") return std::make_unique<WpWatcher>();
+  return nullptr;
+}
+
+}  // namespace mmquake
