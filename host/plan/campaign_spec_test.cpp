@@ -139,7 +139,8 @@ TEST_F(CampaignSpecTest, MistakesAreShownWhereTheyAre) {
 TEST_F(CampaignSpecTest, ComposeIsOneItemForEachKernelMachineAndSwitch) {
   tree_.write("configs/kernels/buggy.toml",
               "summary = \"s\"\nsource = \"debian:linux-source-6.1\"\nfragments = "
-              "[\"base.config\"]\nbugs = [\"b-one\", \"b-two\"]\n");
+              "[\"base.config\"]\npatches = [\"p.patch\"]\nbugs = [\"b-one\", \"b-two\"]\n");
+  tree_.write("images/patches/p.patch", "");
   const auto spec = read(R"(summary = "s"
 trials = 10
 machines = ["m"]
@@ -155,7 +156,7 @@ bugs = "each"
   ASSERT_EQ(spec->items.size(), 3U);
   for (const CampaignItem& item : spec->items) EXPECT_TRUE(item.composed);
   EXPECT_EQ(item_label(spec->items[0]), "compose on clean, m");
-  EXPECT_EQ(item_label(spec->items[2]), "compose on buggy, m with b-two");
+  EXPECT_EQ(item_label(spec->items[2]), "compose with b-two on buggy, m");
   EXPECT_THAT(spec->items[1].bugs, ElementsAre("b-one"));
 
   const auto wrong = read(R"(summary = "s"
