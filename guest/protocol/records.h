@@ -100,6 +100,7 @@ struct WidenSite {
   double probability = 1.0;   // of a delay when the probe fires
   std::string comm;           // only tasks whose thread name starts with this; empty: all
   std::string mode = "auto";  // auto: sleep where the site allows, else spin; or spin
+  bool may_miss = false;      // a trial in which it delayed nobody is not broken for that
 };
 
 // Host to guest: what to run. The guest starts no workload before it has this.

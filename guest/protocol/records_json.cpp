@@ -132,9 +132,10 @@ struct Writer {
             {"max_findings", r.max_findings},
             {"slowdown", finite(r.slowdown)},
             {"widen", list(r.widen, [](const WidenSite& site) {
-               return json{{"site", name(site.site)}, {"min_us", site.min_us},
-                           {"max_us", site.max_us},   {"probability", finite(site.probability)},
-                           {"comm", name(site.comm)}, {"mode", name(site.mode)}};
+               return json{{"site", name(site.site)},  {"min_us", site.min_us},
+                           {"max_us", site.max_us},    {"probability", finite(site.probability)},
+                           {"comm", name(site.comm)},  {"mode", name(site.mode)},
+                           {"may_miss", site.may_miss}};
              })}};
   }
 };
@@ -180,6 +181,17 @@ class Fields {
       return;
     }
     out = number;
+  }
+  void take(const char* key, bool& out) {
+    const json* value = find(key);
+    if (value == nullptr) {
+      return;
+    }
+    if (!value->is_boolean()) {
+      fail(key, "is neither true nor false");
+      return;
+    }
+    out = value->get<bool>();
   }
   void take(const char* key, std::string& out, std::size_t max) {
     const json* value = find(key);
@@ -349,6 +361,7 @@ void read(Fields& in, GuestPlan& r) {
     site.take("probability", out.probability);
     site.take("comm", out.comm, kMaxNameBytes);
     site.take("mode", out.mode, kMaxNameBytes);
+    site.take("may_miss", out.may_miss);
   });
 }
 

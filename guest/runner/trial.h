@@ -55,6 +55,7 @@ class Trial {
   void report(FindingRecord finding);
   void pulse(const char* phase);
   bool enough() const;
+  bool is_time_over() const;
   double elapsed_s() const;
   std::chrono::nanoseconds scaled(std::chrono::nanoseconds t) const;
   Summary conclude(Result<> result);

@@ -116,6 +116,15 @@ std::vector<Role> two_stepping_roles() {
   return {{"a", body}, {"b", body, 1}};
 }
 
+TEST_F(TrialTest, AHostWithoutTimeGetsSomeMoreForAFewRounds) {
+  script.roles = {{"slow", [](RoleContext& context) {
+                     usleep(250'000);
+                     context.step();
+                   }}};
+  plan.seconds = 0.4;
+  EXPECT_EQ(run().rounds, 3U);
+}
+
 TEST_F(TrialTest, RunsEveryRoundOnceInThreadsAndProcesses) {
   Counter in_thread;
   Counter in_process;

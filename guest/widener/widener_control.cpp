@@ -140,7 +140,8 @@ Result<> WidenerControl::configure(const std::vector<WidenSite>& sites, std::uin
     }
   }
   for (const WidenSite& site : sites) {
-    if (const int error = add(site); error != 0) {
+    const int error = add(site);
+    if (error != 0 && !(error == ENOENT && site.may_miss)) {
       return tl::make_unexpected(site_error(site, error));
     }
   }

@@ -233,6 +233,11 @@ Result<> Soak::load() {
 CampaignItem Soak::item_of(const StoredTrial& trial, std::size_t item) const {
   CampaignItem out = items_[item];
   out.params = trial.params;
+  if (out.composed && !out.widen_choices.empty()) {
+    // By the seed alone, so that a trial that is started again widens as before.
+    const std::uint64_t drawn = trial_seed(trial.seed, 0) % (2 * out.widen_choices.size());
+    if (drawn < out.widen_choices.size()) out.widen = {out.widen_choices[drawn]};
+  }
   return out;
 }
 

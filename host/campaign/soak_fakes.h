@@ -42,6 +42,7 @@ class FakeWorld final : public SoakWorld {
     plan.kernel.key = "key-" + item.kernel;
     plan.guest.workload = item.workload;
     plan.guest.params = item.params;
+    plan.guest.widen = item.widen;
     plan.guest.seconds = item.seconds;
     plan.repeat_command = "repeat --seed " + std::to_string(seed);
     ++running_;

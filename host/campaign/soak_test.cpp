@@ -154,10 +154,14 @@ TEST_F(SoakTest, EachTrialOfACompositionHasItsOwn) {
 TEST_F(SoakTest, AResumedCompositionIsTheOneThatWasPlanned) {
   items_ = {fake_item("compose", "k")};
   items_[0].composed = true;
+  WidenSite site;
+  site.site = "f";
+  items_[0].widen_choices = {site};
   std::string planned;
   FakeWorld first([&](const TrialPlan& plan, std::uint64_t number, const auto&) {
     if (number < 4) return passed_trial();
     planned = Composition::from_params(plan.guest.params).text();
+    planned += plan.guest.widen.empty() ? "" : " widened";
     first.stop = true;
     TrialResult out = broken_trial("interrupted");
     out.end = TrialEnd::kInterrupted;
@@ -165,7 +169,8 @@ TEST_F(SoakTest, AResumedCompositionIsTheOneThatWasPlanned) {
   });
   ASSERT_EQ(run(first).value(), SoakEnd::kInterrupted);
   FakeWorld second([&](const TrialPlan& plan, std::uint64_t number, const auto&) {
-    const std::string text = Composition::from_params(plan.guest.params).text();
+    std::string text = Composition::from_params(plan.guest.params).text();
+    text += plan.guest.widen.empty() ? "" : " widened";
     EXPECT_TRUE(number != 4 || text == planned) << text;
     return passed_trial();
   });

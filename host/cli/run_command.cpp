@@ -7,6 +7,7 @@
 #include "host/cli/commands.h"
 #include "host/cli/interrupt.h"
 #include "host/cli/status_line.h"
+#include "host/plan/widen_text.h"
 
 namespace mmquake {
 namespace {

@@ -51,12 +51,6 @@ std::string status_text(const ReportedTrial& trial, const TrialStatus& status) {
   return out + fmt::format(", {} findings", status.findings);
 }
 
-template <typename T>
-bool parse_number(std::string_view text, T& out) {
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), out);
-  return error == std::errc() && end == text.data() + text.size();
-}
-
 }  // namespace
 
 int fail(const Error& error) {
@@ -253,40 +247,6 @@ Result<std::map<std::string, std::string>> parse_params(const std::vector<std::s
     out[pair.substr(0, equals)] = pair.substr(equals + 1);
   }
   return out;
-}
-
-Result<WidenSite> parse_widen(const std::string& text) {
-  WidenSite site;
-  site.max_us = 1000;
-  std::size_t at = 0;
-  bool first = true;
-  while (at <= text.size()) {
-    const std::size_t colon = std::min(text.find(':', at), text.size());
-    const std::string part = text.substr(at, colon - at);
-    at = colon + 1;
-    const std::size_t dash = part.find('-');
-    if (first) {
-      site.site = part;
-    } else if (part.starts_with("p=")) {
-      if (!parse_number(std::string_view(part).substr(2), site.probability)) {
-        return usage("--widen '" + text + "': p=PROBABILITY must be a number from 0 to 1");
-      }
-    } else if (part.starts_with("comm=")) {
-      site.comm = part.substr(5);
-    } else if (part == "spin") {
-      site.mode = "spin";
-    } else if (dash == std::string::npos || !parse_number(part.substr(0, dash), site.min_us) ||
-               !parse_number(part.substr(dash + 1), site.max_us)) {
-      return usage(fmt::format(
-          "--widen '{}': '{}' is none of MIN-MAX (us), p=PROBABILITY, comm=THREAD, spin", text,
-          part));
-    }
-    first = false;
-  }
-  if (const auto fault = find_fault(site)) {
-    return usage(fmt::format("--widen '{}': '{}' {}", text, fault->field, fault->what));
-  }
-  return site;
 }
 
 std::string vm_options_text(const CommonOptions& options) {

@@ -100,9 +100,6 @@ std::filesystem::path guest_binary();
 // "k=v" pairs to a map; an error names the pair that has no '='.
 Result<std::map<std::string, std::string>> parse_params(const std::vector<std::string>& pairs);
 
-// SITE[:MIN-MAX][:p=PROBABILITY][:comm=NAME][:spin], times in microseconds.
-Result<WidenSite> parse_widen(const std::string& text);
-
 // " --accel X --connect Y", as far as they are not the defaults: for a command that repeats.
 std::string vm_options_text(const CommonOptions& options);
 

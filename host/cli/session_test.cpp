@@ -7,36 +7,6 @@
 namespace mmquake {
 namespace {
 
-using ::testing::HasSubstr;
-
-TEST(ParseWiden, TakesEveryPart) {
-  const auto site = parse_widen("folio_copy+0x10:5-2000:p=0.25:comm=faulter:spin");
-  ASSERT_TRUE(site) << site.error().message;
-  EXPECT_EQ(site->site, "folio_copy+0x10");
-  EXPECT_EQ(site->min_us, 5U);
-  EXPECT_EQ(site->max_us, 2000U);
-  EXPECT_DOUBLE_EQ(site->probability, 0.25);
-  EXPECT_EQ(site->comm, "faulter");
-  EXPECT_EQ(site->mode, "spin");
-}
-
-TEST(ParseWiden, HasDefaults) {
-  const auto site = parse_widen("handle_userfault");
-  ASSERT_TRUE(site) << site.error().message;
-  EXPECT_EQ(site->max_us, 1000U);
-  EXPECT_EQ(site->mode, "auto");
-}
-
-TEST(ParseWiden, NonsenseNamesThePartAndTheRange) {
-  for (const char* text : {"f:2000-5", "f:1-99999999", "f:abc", "f:p=2", "f:p=0", "f:p=x", "",
-                           ":1-2", "f:-5-10", "f:p=nan"}) {
-    const auto site = parse_widen(text);
-    ASSERT_FALSE(site) << text;
-    EXPECT_EQ(site.error().kind, ErrorKind::kUsage);
-    EXPECT_THAT(site.error().message, HasSubstr("--widen"));
-  }
-}
-
 TEST(ParseParams, SplitsAtTheFirstEquals) {
   const auto params = parse_params({"a=1", "b=x=y", "c="});
   ASSERT_TRUE(params) << params.error().message;

@@ -10,6 +10,7 @@
 #include "host/cli/case_sides.h"
 #include "host/cli/commands.h"
 #include "host/cli/interrupt.h"
+#include "host/plan/widen_text.h"
 
 namespace mmquake {
 namespace {
@@ -28,6 +29,7 @@ std::string repeat_command(const CommonOptions& common, const CampaignItem& item
   options.machine = item.machine;
   options.seconds = item.seconds;
   options.bugs = item.bugs;
+  for (const WidenSite& site : item.widen) options.widen.push_back(widen_text(site));
   for (const auto& [key, value] : item.params)
     options.params.push_back(fmt::format("{}={}", key, value));
   return run_repeat_command(common, options, seed);

@@ -14,6 +14,7 @@
 #include "host/plan/duration.h"
 #include "host/plan/nearest.h"
 #include "host/plan/specs.h"
+#include "host/plan/widen_text.h"
 
 namespace mmquake {
 namespace {
@@ -209,13 +210,24 @@ std::vector<std::vector<std::string>> Reader::read_bugs(ConfigTable& table,
 }
 
 void Reader::read_compose(ConfigTable& table) {
-  table.allow({"weight", "seconds", "kernels", "machines", "bugs", "learn"});
+  table.allow({"weight", "seconds", "kernels", "machines", "bugs", "learn", "widen"});
   CampaignItem item;
   item.workload = kComposeWorkload;
   item.composed = true;
   if (table.has("weight")) item.weight = table.number("weight", kMinWeight, kMaxWeight);
   item.seconds = trial_seconds_.value_or(item.seconds);
   if (table.has("seconds")) item.seconds = table.number("seconds", kMinSeconds, kMaxSeconds);
+  const std::vector<std::string> sites = table.names("widen");
+  for (std::size_t i = 0; i < sites.size(); ++i) {
+    auto site = parse_widen(sites[i]);
+    if (!site) {
+      table.complain_element("widen", i, "is wrong: " + site.error().message);
+      continue;
+    }
+    // Whether a composition comes by there is chance.
+    site->may_miss = true;
+    item.widen_choices.push_back(*site);
+  }
   if (table.has("learn")) spec_.composer_learns = table.boolean("learn");
   const std::vector<std::string> kernels = own_or(read_kernels(table), kernels_);
   const std::vector<std::string> machines = own_or(read_machines(table), machines_);

@@ -51,12 +51,11 @@ Result<Area> Area::create(const Composition& composition, SharedMemory& memory) 
   Area area;
   area.word_ = composition[Slot::kBacking];
   area.all_alike_ = (composition.traits() & kKsm) != 0;
-  Result<Mapping> mapping = Mapping::create(backing_of(composition), kBlocks * kHugePage);
-  if (!mapping) {
-    return tl::make_unexpected(mapping.error());
+  area.backing_ = backing_of(composition);
+  if (Result<> mapped = area.map(); !mapped) {
+    return tl::make_unexpected(mapped.error());
   }
-  area.mapping_ = std::move(*mapping);
-  if (area.all_alike_ && madvise(area.mapping_.data(), area.size(), MADV_MERGEABLE) != 0) {
+  if (area.all_alike_ && madvise(area.base_, area.size(), MADV_MERGEABLE) != 0) {
     return skipped(
         fmt::format("MADV_MERGEABLE: {}: the kernel needs CONFIG_KSM", errno_text(errno)));
   }
@@ -68,6 +67,37 @@ Result<Area> Area::create(const Composition& composition, SharedMemory& memory) 
   area.blocks_ = *blocks;
   area.cells_ = *cells;
   return area;
+}
+
+Result<> Area::map() {
+  if (word_ == "hugetlb-shared-pmd") {
+    Result<SharedPmdArea> made = SharedPmdArea::create();
+    if (!made) {
+      return tl::make_unexpected(made.error());
+    }
+    shared_pmds_ = std::move(*made);
+    base_ = shared_pmds_->data();
+    size_ = SharedPmdArea::kBytes;
+    stride_ = 2 * kHugePage;
+    Result<> mapped = shared_pmds_->renew();
+    fd_ = shared_pmds_->fd();
+    return mapped;
+  }
+  Result<Mapping> mapping = Mapping::create(backing_, kBlocks * kHugePage);
+  if (!mapping) {
+    return tl::make_unexpected(mapping.error());
+  }
+  mapping_ = std::move(*mapping);
+  base_ = mapping_.data();
+  size_ = mapping_.size();
+  fd_ = mapping_.fd();
+  return {};
+}
+
+int Area::map_flags() const {
+  // As they were made: a hole of the large file takes no page from the pool.
+  const int reserve = shared_pmds_ ? MAP_NORESERVE : 0;
+  return MAP_FIXED | (fd_ < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED | reserve);
 }
 
 // At both ends of their pages by turns.

@@ -15,6 +15,7 @@
 #include "guest/protocol/composition.h"
 #include "guest/runner/workload.h"
 #include "workloads/compose/cell_ledger.h"
+#include "workloads/hugetlb/shared_pmd_area.h"
 #include "workloads/migration/shared_book.h"
 
 namespace mmquake {
@@ -69,15 +70,19 @@ class Area {
  public:
   static Result<Area> create(const Composition& composition, SharedMemory& memory);
 
-  Backing backing() const { return mapping_.backing(); }
+  Backing backing() const { return backing_; }
   bool is_shared() const { return mmquake::is_shared(backing()); }
   const std::string& word() const { return word_; }
-  int fd() const { return mapping_.fd(); }
-  std::uintptr_t address() const { return mapping_.address(); }
-  std::size_t size() const { return mapping_.size(); }
-  std::uintptr_t block_address(std::size_t block) const { return address() + block * kHugePage; }
+  int fd() const { return fd_; }
+  int map_flags() const;  // of an mmap() over a block
+  std::uintptr_t address() const { return reinterpret_cast<std::uintptr_t>(base_); }
+  std::size_t size() const { return size_; }
+  // From a block to the next: where page tables are shared, blocks lie apart.
+  std::size_t stride() const { return stride_; }
+  std::size_t file_offset(std::size_t block) const { return block * stride_; }
+  std::uintptr_t block_address(std::size_t block) const { return address() + block * stride_; }
   std::byte* page_at(std::size_t block, std::size_t page) const {
-    return mapping_.data() + block * kHugePage + page * kSmallPage;
+    return base_ + block * stride_ + page * kSmallPage;
   }
   BlockBook& block(std::size_t index) const { return blocks_[index]; }
 
@@ -105,7 +110,14 @@ class Area {
  private:
   std::string word_;
   bool all_alike_ = false;
+  Result<> map();
+
+  Backing backing_ = Backing::kAnon4k;
   Mapping mapping_;
+  std::optional<SharedPmdArea> shared_pmds_;  // instead of the mapping
+  std::byte* base_ = nullptr;
+  std::size_t size_ = 0, stride_ = kHugePage;
+  int fd_ = -1;
   std::span<BlockBook> blocks_;
   std::span<CellBook> cells_;
 };

@@ -18,8 +18,8 @@ bool is_zero(const CellImage& image) {
 // Each word is zero, or that word of an allowed generation.
 std::optional<Damage> judge_words(const CellLook& look, const CellPlace& place) {
   const std::uint64_t first = std::max<std::uint64_t>(look.oldest, 1);
-  if (look.newest - look.oldest > kFewGenerations) {
-    return std::nullopt;  // the owner has lapped the reader: too much is allowed to tell
+  if (look.copied || look.newest - look.oldest > kFewGenerations) {
+    return std::nullopt;  // words may be cut, or the owner has lapped the reader: all is allowed
   }
   bool known_everywhere = true;
   for (std::size_t i = 0; i < look.image.size(); ++i) {
@@ -101,8 +101,9 @@ std::optional<Damage> judge_look(const CellLook& look, const CellPlace& place) {
     // A write is under way, or was. Memory that nobody has emptied since it was first written does
     // not turn to zero.
     const bool may_be_zero = look.oldest == 0 || look.look_after.raw() != 0;
-    return may_be_zero ? judge_words(look, place)
-                       : classify_in_flight(look.image, place, look.oldest, look.newest);
+    return may_be_zero || look.copied
+               ? judge_words(look, place)
+               : classify_in_flight(look.image, place, look.oldest, look.newest);
   }
   if (is_exact(look)) {
     return classify(look.image, place, look.oldest, look.newest);

@@ -64,10 +64,13 @@ struct CellLook {
   std::uint64_t oldest = 0, newest = 0;  // published before, intended after
   EmptyState write_before, write_after;  // around the last write
   EmptyState look_before, look_after;
+  bool copied = false;  // not loaded word by word
 };
 
 CellLook look_at_cell(const std::byte* at, const CellBook& book, const EmptyMark& mark);
-// The same in two halves, when the image comes from elsewhere (a device, another process).
+// The same in two halves, when the image comes from elsewhere (a device, another process). Who
+// copies may cut a word in two, so such a look says something only if nobody wrote or emptied
+// meanwhile.
 CellLook begin_look(const CellBook& book, const EmptyMark& mark);
 void end_look(CellLook& look, const CellImage& image, const CellBook& book, const EmptyMark& mark);
 

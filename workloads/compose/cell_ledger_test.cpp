@@ -101,6 +101,21 @@ TEST_F(CellLedger, ALookThatMeetsAnEmptyingMaySeeEither) {
   mark_.end(EmptyMark::How::kEmptied);
 }
 
+TEST_F(CellLedger, ACopyThatMeetsAWriteSaysNothingAndAnyOtherDoes) {
+  write(1);
+  CellLook look = begin_look(book_, mark_);
+  look.copied = true;
+  write(2);
+  CellImage cut = make_cell(kPlace, 2);
+  cut[4] ^= 0xffff;
+  end_look(look, cut, book_, mark_);
+  EXPECT_FALSE(judge_look(look, kPlace));
+  look = begin_look(book_, mark_);
+  look.copied = true;
+  end_look(look, cut, book_, mark_);
+  EXPECT_EQ(judge_look(look, kPlace), Damage::kTorn);
+}
+
 TEST_F(CellLedger, GivenUpPagesAreThereOrZero) {
   write(1);
   write(2);

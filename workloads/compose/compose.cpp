@@ -358,6 +358,9 @@ void Compose::sabotage(RoleContext& context) {
 }
 
 std::optional<FindingRecord> Compose::judge(const Stuck& stuck) {
+  if (world_->book->error.is_set()) {
+    return std::nullopt;  // who waits for a watcher that failed is no hang of the kernel's
+  }
   std::optional<FindingRecord> finding = Workload::judge(stuck);
   const int child = world_->book->child.load();
   if (!finding || child == 0 || finding->title != "hang in do_wait") {

@@ -13,6 +13,7 @@
 #include "guest/device/pinning_device.h"
 #include "guest/memory/page_map.h"
 #include "workloads/compose/watcher.h"
+#include "workloads/pin/placement.h"
 
 namespace mmquake {
 namespace {
@@ -25,6 +26,7 @@ bool glance(ComposeWorld& world, DeviceMirror& device, std::size_t block, std::s
   const CellBook& book = world.area.book(block, cell);
   const EmptyMark& mark = world.area.block(block).mark;
   look = begin_look(book, mark);
+  look.copied = true;
   CellImage image{};
   const auto address = reinterpret_cast<std::uintptr_t>(world.area.at(block, cell));
   if (!device.read(address, image.data(), kCellBytes)) {
@@ -113,6 +115,16 @@ class PinWatcher final : public DeviceWatcher {
       return tl::make_unexpected(opened.error());
     }
     device_ = std::move(*opened);
+    if (!device_->long_term()) {
+      return {};
+    }
+    // A machine without ZONE_MOVABLE has nothing to look for.
+    Result<Forbidden> movable = read_forbidden("movable");
+    if (movable) {
+      movable_ = std::move(*movable);
+    } else if (movable.error().kind != ErrorKind::kSkipped) {
+      return tl::make_unexpected(movable.error());
+    }
     return {};
   }
 
@@ -191,12 +203,20 @@ class PinWatcher final : public DeviceWatcher {
             fmt::format("a pinned page was replaced in {}\nby {}, block {}, page {}\n{}\n{}\n",
                         world.area.word(), name_, block, Area::page_of(first + i),
                         describe(before[i]), describe(after[i])));
+      } else if (movable_ && after[i].pfn() != 0 && before[i].pfn() == after[i].pfn() &&
+                 movable_->holds(after[i].pfn())) {
+        // Nobody emptied or replaced it since before the pin: it is the pinned page.
+        world.book->misplaced.put(fmt::format(
+            "a page is pinned for long in ZONE_MOVABLE\nby {}, block {}, page {} of {}\n{}\n{}\n",
+            name_, block, Area::page_of(first + i), world.area.word(), describe(after[i]),
+            movable_->lists));
       }
     }
   }
 
   std::string name_;
   std::unique_ptr<PinningDevice> device_;
+  std::optional<Forbidden> movable_;
   Counter pins_;
 };
 

@@ -83,7 +83,7 @@ class Split final : public Deed {
     const std::size_t block = random.below(kBlocks);
     Result<> split;
     if (world.area.is_shared() && random.chance(0.5)) {
-      split = command_.split_file(world.area.fd(), block * kBlockPages);
+      split = command_.split_file(world.area.fd(), world.area.file_offset(block) / kSmallPage);
     } else {
       split = command_.split(world.area.block_address(block), kHugePage);
     }

@@ -20,10 +20,9 @@ using How = EmptyMark::How;
 // Over what is there, in one call: a hole could be taken by another thread's malloc().
 int map_over(const Area& area, std::size_t block) {
   const int fd = area.fd();
-  const int flags = MAP_FIXED | (fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED);
   void* at = area.page_at(block, 0);
-  const auto offset = static_cast<off_t>(fd < 0 ? 0 : block * kHugePage);
-  if (mmap(at, kHugePage, PROT_READ | PROT_WRITE, flags, fd, offset) == MAP_FAILED) {
+  const auto offset = static_cast<off_t>(fd < 0 ? 0 : area.file_offset(block));
+  if (mmap(at, kHugePage, PROT_READ | PROT_WRITE, area.map_flags(), fd, offset) == MAP_FAILED) {
     return -1;
   }
   if (area.backing() == Backing::kHugetlb2m) {
@@ -115,11 +114,11 @@ int give_up(const Area& area, std::size_t block) {
 
 int punch(const Area& area, std::size_t block) {
   return fallocate(area.fd(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-                   static_cast<off_t>(block * kHugePage), static_cast<off_t>(kHugePage));
+                   static_cast<off_t>(area.file_offset(block)), static_cast<off_t>(kHugePage));
 }
 
 int cut_off(const Area& area, std::size_t block) {
-  return ftruncate(area.fd(), static_cast<off_t>(block * kHugePage)) == 0
+  return ftruncate(area.fd(), static_cast<off_t>(area.file_offset(block))) == 0
              ? ftruncate(area.fd(), static_cast<off_t>(area.size()))
              : -1;
 }

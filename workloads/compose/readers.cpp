@@ -69,6 +69,7 @@ class RemoteReader : public Deed {
       const CellBook& book = world.area.book(block, cell);
       const EmptyMark& mark = world.area.block(block).mark;
       CellLook look = begin_look(book, mark);
+      look.copied = true;
       CellImage image{};
       if (!fetch(pid, world.area.at(block, cell), image)) {
         return Act::kRefused;

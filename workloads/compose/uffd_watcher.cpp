@@ -24,8 +24,25 @@ constexpr std::uint64_t kRegisterInRound = 2;
 
 class UffdWatcher : public Watcher {
  public:
+  // Who fails must not leave anyone waiting for him: closing lets all go, and unregisters.
   Result<> watch(ComposeWorld& world, RoleContext& context,
                  const std::function<bool()>& users_left) override {
+    if (!uffd_) {
+      return {};  // it has failed before, and said so
+    }
+    Result<> served = serve_all(world, context, users_left);
+    if (!served) {
+      uffd_.reset();
+    }
+    return served;
+  }
+  bool rescue(ComposeWorld& world) override {
+    return uffd_ && uffd_->wake(world.area.address(), world.area.size()).has_value();
+  }
+
+ protected:
+  Result<> serve_all(ComposeWorld& world, RoleContext& context,
+                     const std::function<bool()>& users_left) {
     if (!registered_ && context.round() >= kRegisterInRound) {
       if (Result<> done = uffd_->register_range(world.area.address(), world.area.size(), mode());
           !done) {
@@ -53,11 +70,6 @@ class UffdWatcher : public Watcher {
     }
     return {};
   }
-  bool rescue(ComposeWorld& world) override {
-    return uffd_->wake(world.area.address(), world.area.size()).has_value();
-  }
-
- protected:
   Result<> open(ComposeWorld& world, std::uint64_t features) {
     Result<Userfaultfd> opened = Userfaultfd::open(features);
     if (!opened) {
@@ -128,6 +140,7 @@ class WpWatcher final : public UffdWatcher {
  public:
   Result<> prepare(ComposeWorld& world) override {
     protected_ = world.env->counter("uffd_protections");
+    refused_ = world.env->counter("uffd_protections_refused");
     return open(world, UFFD_FEATURE_PAGEFAULT_FLAG_WP |
                            (world.area.is_shared() ? Userfaultfd::kFeatureWpFiles : 0));
   }
@@ -159,9 +172,9 @@ class WpWatcher final : public UffdWatcher {
 
   Result<> serve(ComposeWorld& world, const FaultEvent& event) override {
     const std::size_t offset = event.address - world.area.address();
-    const std::size_t block = offset / kHugePage;
+    const std::size_t block = offset / world.area.stride();
     BlockBook& book = world.area.block(block);
-    const std::size_t page = offset % kHugePage / kSmallPage;
+    const std::size_t page = offset % world.area.stride() / kSmallPage;
     // By turns, since a part of a huge page is another path of the kernel than the whole.
     whole_next_ = !whole_next_;
     const bool all = world.area.backing() == Backing::kHugetlb2m || whole_next_;
@@ -170,8 +183,14 @@ class WpWatcher final : public UffdWatcher {
         book.reported[cell].store(book.protections.load());
       }
     }
-    return all ? uffd_->write_unprotect(world.area.block_address(block), kHugePage, true)
-               : uffd_->write_unprotect(event.address / kSmallPage * kSmallPage, kSmallPage, true);
+    if (all && uffd_->write_unprotect(world.area.block_address(block), kHugePage, true)) {
+      return {};
+    }
+    // The range must lie in one VMA, which mprotect() of a page cuts in two for a moment.
+    if (world.area.backing() == Backing::kHugetlb2m) {
+      return broken("UFFDIO_WRITEPROTECT of a hugetlb page failed");
+    }
+    return uffd_->write_unprotect(event.address / kSmallPage * kSmallPage, kSmallPage, true);
   }
 
   Result<> between(ComposeWorld& world, RoleContext& context) override {
@@ -180,8 +199,9 @@ class WpWatcher final : public UffdWatcher {
     }
     const std::size_t block = context.random().below(kBlocks);
     const std::uintptr_t address = world.area.block_address(block);
-    if (Result<> done = uffd_->write_protect(address, kHugePage); !done) {
-      return done;
+    if (!uffd_->write_protect(address, kHugePage)) {
+      refused_.add();  // not in one VMA just now: nothing is protected
+      return {};
     }
     world.area.block(block).protections.fetch_add(1);
     protected_.add();
@@ -190,7 +210,7 @@ class WpWatcher final : public UffdWatcher {
 
   static constexpr double kProtect = 0.3;
   bool whole_next_ = false;
-  Counter protected_;
+  Counter protected_, refused_;
 };
 
 }  // namespace

@@ -39,6 +39,7 @@ class SharedPmdArea {
   // second half). The first one is taken out of the kernel's order and put in as the last.
   Result<> split();
 
+  int fd() const { return fd_.get(); }  // of the file that renew() made
   std::byte* data() const { return data_; }
   std::uintptr_t address() const { return reinterpret_cast<std::uintptr_t>(data_); }
   std::uintptr_t page(std::size_t index) const { return address() + index * 2 * kHugePage; }

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// Some compositions on a clean kernel: each oracle finds what is broken on purpose, and nothing
+// where nothing is. And one bug that the composition finds by itself on the kernel that has it.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "workloads/vm_run.h"
+
+namespace mmquake {
+namespace {
+
+using testing::HasSubstr;
+
+struct Composed {
+  std::string name;
+  std::vector<std::string> params;
+  std::string title;  // of the finding; empty: it passes
+};
+
+std::ostream& operator<<(std::ostream& out, const Composed& composed) {
+  return out << composed.name;
+}
+
+class ComposeOracle : public testing::TestWithParam<Composed> {};
+
+TEST_P(ComposeOracle, SeesWhatIsWrong) {
+  const Composed& expected = GetParam();
+  std::vector<std::string> words{"compose", "--seconds", expected.title.empty() ? "6" : "30"};
+  for (const std::string& param : expected.params) words.insert(words.end(), {"--param", param});
+  const VmRun ran = run_in_vm("compose-" + expected.name, words);
+  ASSERT_FALSE(ran.verdict.is_discarded()) << ran.output;
+  if (expected.title.empty()) {
+    EXPECT_EQ(ran.verdict["verdict"], "passed") << ran.output;
+    EXPECT_GT(ran.verdict["counters"].value("migrations", 0), 0) << ran.text;
+    EXPECT_GT(ran.verdict["counters"].value("overlaps", 0), 0) << ran.text;
+    return;
+  }
+  EXPECT_EQ(ran.verdict["verdict"], "found") << ran.output;
+  ASSERT_FALSE(ran.verdict["findings"].empty());
+  EXPECT_EQ(ran.verdict["findings"][0]["kind"], "corruption");
+  EXPECT_THAT(ran.verdict["findings"][0]["title"].get<std::string>(), HasSubstr(expected.title));
+}
+
+// A racing write may turn any damage into torn data, so only that it is damage is certain.
+INSTANTIATE_TEST_SUITE_P(
+    All, ComposeOracle,
+    testing::Values(
+        Composed{"anonymous",
+                 {"backing=anon-thp", "mover=mbind", "disturber=dontneed", "disturber2=fork-cow"},
+                 ""},
+        Composed{
+            "file",
+            {"backing=shmem-thp", "mover=move_pages", "disturber=truncate", "disturber2=vm-readv"},
+            ""},
+        Composed{"lost-write",
+                 {"backing=anon-4k", "mover=move_pages", "provoke=lost-write"},
+                 "data in anon-4k"},
+        Composed{"foreign",
+                 {"backing=shmem-4k", "mover=move_pages", "provoke=foreign"},
+                 "data in shmem-4k"},
+        Composed{
+            "back-from-zap",
+            {"backing=anon-thp", "mover=move_pages", "disturber=dontneed", "provoke=back-from-zap"},
+            "data in anon-thp"},
+        Composed{"unreported",
+                 {"backing=anon-thp", "mover=move_pages", "watcher=uffd-wp", "provoke=unreported"},
+                 "a write to a write-protected page was not reported"}),
+    [](const testing::TestParamInfo<Composed>& test) {
+      std::string name = test.param.name;
+      std::replace(name.begin(), name.end(), '-', '_');
+      return name;
+    });
+
+TEST(ComposeOnSpecimen, APinnedPageIsFoundWhereItMayNotBe) {
+  const VmRun ran =
+      run_in_vm("compose-specimen",
+                {"compose", "--seconds", "60", "--machine", "numa2-movable", "--bugs",
+                 "gup-compound-step", "--param", "backing=anon-thp", "--param", "mover=move_pages",
+                 "--param", "disturber=fork-cow", "--param", "watcher=io_uring"},
+                "specimen");
+  ASSERT_FALSE(ran.verdict.is_discarded()) << ran.output;
+  EXPECT_EQ(ran.verdict["verdict"], "found") << ran.output;
+  ASSERT_FALSE(ran.verdict["findings"].empty());
+  EXPECT_EQ(ran.verdict["findings"][0]["title"], "a page is pinned for long in ZONE_MOVABLE");
+}
+
+}  // namespace
+}  // namespace mmquake
