@@ -45,6 +45,9 @@ class BlockDoor {
 struct BlockBook {
   EmptyMark mark;
   BlockDoor door;
+  // Raised before and after a page between the cells is dropped: odd, or changed, says that such
+  // pages may be others than they were.
+  std::atomic<std::uint64_t> idle_drops{0};
   // uffd-wp: how often this block was protected, and for each cell's page the last of these rounds
   // in which the handler was told of a write.
   std::atomic<std::uint64_t> protections{0};

@@ -79,7 +79,7 @@ TEST(ComposeOnSpecimen, APinnedPageIsFoundWhereItMayNotBe) {
       run_in_vm("compose-specimen",
                 {"compose", "--seconds", "60", "--machine", "numa2-movable", "--bugs",
                  "gup-compound-step", "--param", "backing=anon-thp", "--param", "mover=move_pages",
-                 "--param", "disturber=fork-cow", "--param", "watcher=io_uring"},
+                 "--param", "disturber=split-dontneed", "--param", "watcher=io_uring"},
                 "specimen");
   ASSERT_FALSE(ran.verdict.is_discarded()) << ran.output;
   EXPECT_EQ(ran.verdict["verdict"], "found") << ran.output;

@@ -41,10 +41,6 @@ void* idle_page(void* block, Random& random) {
   return static_cast<std::byte*>(block) + Area::idle_page(random) * kSmallPage;
 }
 
-int drop_a_page(void* block, Random& random) {
-  return madvise(idle_page(block, random), kSmallPage, MADV_DONTNEED);
-}
-
 int change_protection(void* block, Random& /*random*/) {
   return mprotect(block, kHugePage, PROT_READ | PROT_WRITE | PROT_EXEC) == 0
              ? mprotect(block, kHugePage, PROT_READ | PROT_WRITE)
@@ -74,6 +70,24 @@ int make_cold(void* block, Random& /*random*/) {
 int collapse(void* block, Random& /*random*/) {
   return madvise(block, kHugePage, MADV_COLLAPSE);
 }
+
+class DropIdlePage final : public Deed {
+ public:
+  Result<Act> act(ComposeWorld& world, RoleContext& context) override {
+    Random& random = context.random();
+    const std::size_t block = random.below(kBlocks);
+    BlockBook& book = world.area.block(block);
+    const Inside inside(book.door);
+    if (!inside) {
+      return Act::kRefused;
+    }
+    book.idle_drops.fetch_add(1);
+    const int result =
+        madvise(idle_page(world.area.page_at(block, 0), random), kSmallPage, MADV_DONTNEED);
+    book.idle_drops.fetch_add(1);
+    return result == 0 ? Act::kDone : Act::kRefused;
+  }
+};
 
 class Split final : public Deed {
  public:
@@ -155,7 +169,7 @@ class Mremap final : public Deed {
 std::unique_ptr<Deed> make_disturber(std::string_view name) {
   const auto on_block = [](OnBlock::Call call) { return std::make_unique<OnBlock>(call); };
   if (name == "split-debugfs") return std::make_unique<Split>();
-  if (name == "split-dontneed") return on_block(drop_a_page);
+  if (name == "split-dontneed") return std::make_unique<DropIdlePage>();
   if (name == "mprotect") return on_block(change_protection);
   if (name == "mprotect-page") return on_block(protect_a_page);
   if (name == "mlock") return on_block(lock_and_unlock);
