@@ -200,7 +200,8 @@ void Watch::report_status() {
 }
 
 Result<Observation> Watch::follow(Machine& machine, const std::function<bool()>& should_stop) {
-  seen_.widening_asked = !plan_.guest.widen.empty();
+  seen_.widening_asked = std::any_of(plan_.guest.widen.begin(), plan_.guest.widen.end(),
+                                     [](const WidenSite& site) { return !site.may_miss; });
   seen_.bugs_asked = plan_.bugs;
   bool over = false;
   while (!over) {

@@ -131,6 +131,19 @@ TEST_F(Trial, BootArgumentsPutTheBugsOn) {
   EXPECT_THAT(fake_->log().at(0)->request.boot_args, testing::Contains("mmquake_bugs=a,b"));
 }
 
+TEST_F(Trial, ASiteThatMayMissMustNotHaveDelayed) {
+  const auto play = [&] {
+    return run({records(hello()), records(passed(), FakeStep::WaitsFor::kSend),
+                state(MachineState::kOff)})
+        .outcome;
+  };
+  plan_.guest.widen.resize(1);
+  plan_.guest.widen[0].site = "f";
+  EXPECT_EQ(play(), Outcome::kBroken);
+  plan_.guest.widen[0].may_miss = true;
+  EXPECT_EQ(play(), Outcome::kPassed);
+}
+
 TEST_F(Trial, RecordsOfTheSerialFallbackCount) {
   FakeStep serial;
   serial.activity.records_serial = hello() + passed();

@@ -40,7 +40,7 @@ enum class TrialEnd {
 struct Observation {
   TrialEnd end = TrialEnd::kHostFailure;
   std::string host_failure;
-  bool widening_asked = false;
+  bool widening_asked = false;  // by a site that may not miss
   std::vector<std::string> bugs_asked;  // switches that must be on for a pass to mean anything
   std::optional<Hello> hello;
   std::optional<Summary> summary;
