@@ -96,6 +96,8 @@ bench: deps
 	@$(MAKE) --no-print-directory build
 	@$(BUILD)/mmquake kernel build clean
 	@$(BUILD)/bench/boot_bench
+	@$(BUILD)/bench/soak_bench
+	@bench/jobs.sh
 
 clean:
 	@rm -rf $(BUILD)
