@@ -131,7 +131,8 @@ Verdict judge_silence(const Observation& seen) {
                  "console", seconds_into_workload(report, seen),
                  0,         {{"log", report.log}}};
     if (const auto starved = starvation(seen.silence)) {
-      return broken_because(too_busy(*starved, hang.title), {std::move(hang)});
+      std::string reason = too_busy(*starved, hang.title);
+      return broken_because(std::move(reason), {std::move(hang)});
     }
     return {Outcome::kFound, "", {std::move(hang)}};
   }
