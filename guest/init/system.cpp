@@ -12,10 +12,10 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cmath>
 #include <cstring>
 #include <filesystem>
 
+#include "guest/protocol/detectors.h"
 #include "guest/runner/requirements.h"
 
 namespace mmquake {
@@ -105,15 +105,12 @@ void set_kernel_defaults() {
 }
 
 void set_detectors(double slowdown) {
-  // Each is longer than the one before, and the host's "no output" longer than the last. The
-  // upper end keeps them inside of what watchdog_thresh accepts (60).
-  const double unit = std::clamp(10 + 2 * (slowdown - 1), 10.0, 40.0);
-  const auto text = [unit](double factor) {
-    return std::to_string(static_cast<int>(std::ceil(unit * factor))) + "\n";
-  };
-  write_file("/sys/module/rcupdate/parameters/rcu_cpu_stall_timeout", text(1));
-  write_file("/proc/sys/kernel/watchdog_thresh", text(0.75));  // a soft lockup takes twice this
-  write_file("/proc/sys/kernel/hung_task_timeout_secs", text(2));
+  const DetectorTimes times = detector_times(slowdown);
+  const auto text = [](int seconds) { return std::to_string(seconds) + "\n"; };
+  write_file("/sys/module/rcupdate/parameters/rcu_cpu_stall_timeout", text(times.rcu_stall));
+  // A soft lockup takes twice this.
+  write_file("/proc/sys/kernel/watchdog_thresh", text(times.soft_lockup / 2));
+  write_file("/proc/sys/kernel/hung_task_timeout_secs", text(times.hung_task));
 }
 
 Result<> load_module(const std::string& path) {

@@ -42,12 +42,14 @@ class Watch {
     entered_ = Clock::now();
   }
   void report_status();
+  void fill_windows();
 
   const TrialPlan& plan_;
   const TrialObserver& observer_;
   Deadlines deadlines_;
   Observation seen_;
   ConsoleParser console_;
+  HostWatch host_;
   RecordReader virtio_, serial_;
   std::ofstream records_;
   Heartbeat beat_;
@@ -104,7 +106,10 @@ Result<> Watch::take_record(Record record, Machine& machine) {
     beat_ = std::move(*beat);
   }
   if (auto* finding = std::get_if<FindingRecord>(&record)) {
-    if (seen_.findings.size() < kMaxFindings) seen_.findings.push_back(std::move(*finding));
+    if (seen_.findings.size() < kMaxFindings) {
+      seen_.findings.push_back(std::move(*finding));
+      host_.note_finding();
+    }
   }
   if (auto* summary = std::get_if<Summary>(&record)) {
     if (!seen_.summary) {
@@ -169,6 +174,7 @@ Result<bool> Watch::on_time(Machine& machine) {
         return true;
       }
       if (seconds_since(last_record_) < deadlines_.silence * scale_) return false;
+      host_.note_silence(deadlines_.silence * scale_);
       // Nothing but an NMI gets an answer out of a kernel in this state.
       if (auto nmi = machine.inject_nmi(); !nmi) return tl::make_unexpected(nmi.error());
       enter(Phase::kDiagnosing);
@@ -211,6 +217,7 @@ Result<Observation> Watch::follow(Machine& machine, const std::function<bool()>&
       // The VM may have ended between its last byte and our answer.
       spdlog::debug("send to guest: {}", taken.error().message);
     }
+    host_.tick(machine, console_.bytes());
     report_status();
     const bool drained = activity->console.empty() && activity->records_virtio.empty() &&
                          activity->records_serial.empty();
@@ -236,12 +243,24 @@ Result<Observation> Watch::follow(Machine& machine, const std::function<bool()>&
   }
   console_.finish();
   seen_.reports = console_.reports();
+  fill_windows();
   seen_.console_tail = console_.tail();
   seen_.channel = virtio_.stats();
   seen_.channel.records += serial_.stats().records;
   seen_.channel.bad_frames += serial_.stats().bad_frames;
   seen_.channel.garbage_bytes += serial_.stats().garbage_bytes;
   return seen_;
+}
+
+void Watch::fill_windows() {
+  const DetectorTimes times = detector_times(scale_);
+  for (std::size_t i = 0; i < seen_.findings.size(); ++i) {
+    seen_.finding_windows.push_back(host_.before_finding(i, seen_.findings[i], times));
+  }
+  for (const KernelReport& report : seen_.reports) {
+    seen_.report_windows.push_back(host_.before_report(report, times));
+  }
+  seen_.silence = host_.silence();
 }
 
 void Watch::fill(TrialResult& result) const {

@@ -191,6 +191,30 @@ TEST_F(Trial, KilledQemuIsBrokenEvenAfterAFinding) {
   EXPECT_EQ(verdict.findings.size(), 1U);
 }
 
+// Between two looks at the host, a second apart, a vCPU waited for 50 s.
+TEST_F(Trial, HungTaskOfAStarvedGuestIsBroken) {
+  double waited = 0;
+  FakeStep hung = console(
+      "[   30.100000] INFO: task mover:73 blocked for more than 20 seconds.\n"
+      "[   30.200000] task:mover state:D stack:0 pid:73\n[   30.300000] Call Trace:\n"
+      "[   30.400000]  f+0x1/0x2\n");
+  hung.after = std::chrono::milliseconds(1200);
+  FakeScript script;
+  script.steps = {records(hello()), hung, records(passed()), state(MachineState::kOff)};
+  FakeScript starved = script;
+  starved.vcpu_times = [&waited] { return std::vector<VcpuTime>{{9, waited += 50}, {9, 0}}; };
+  FakeHypervisor fake({starved, script});
+  plan_.guest.seconds = 60;
+  const auto unconfirmed = run_trial(plan_, fake, {}, {});
+  ASSERT_TRUE(unconfirmed) << unconfirmed.error().message;
+  EXPECT_EQ(unconfirmed->verdict.outcome, Outcome::kBroken);
+  EXPECT_THAT(unconfirmed->verdict.reason, HasSubstr("vCPU 0 ran for 0.0 of"));
+  EXPECT_EQ(unconfirmed->verdict.findings.size(), 1U);
+  const auto unwatched = run_trial(plan_, fake, {}, {});
+  ASSERT_TRUE(unwatched) << unwatched.error().message;
+  EXPECT_EQ(unwatched->verdict.outcome, Outcome::kFound);
+}
+
 // QEMU says nothing when it cannot write the console, so a report may be missing.
 TEST_F(Trial, FullDiskIsBroken) {
   std::filesystem::create_directories(directory_);

@@ -94,12 +94,46 @@ std::optional<Verdict> judge_boot(const Observation& seen, const std::vector<Fin
   return std::nullopt;
 }
 
+std::string too_busy(const std::string& starved, std::string_view before) {
+  return fmt::format(
+      "the host was too busy to blame the kernel: {} before '{}'; give this host less to do, or "
+      "run fewer VMs at a time",
+      starved, before);
+}
+
+// The first of what accuses the kernel by its clock alone, while the host let a vCPU wait. Nothing
+// when there is other evidence, or when time is to be believed once.
+std::optional<Verdict> judge_starved(const Observation& seen,
+                                     const std::vector<Finding>& findings) {
+  std::string reason;
+  // True: evidence that stands.
+  const auto stands = [&reason](const std::vector<StallWindow>& windows, std::size_t i,
+                                const std::string& title) {
+    const auto starved = i < windows.size() ? starvation(windows[i]) : std::nullopt;
+    if (starved && reason.empty()) reason = too_busy(*starved, title);
+    return !starved;
+  };
+  for (std::size_t i = 0; i < seen.findings.size(); ++i) {
+    if (stands(seen.finding_windows, i, seen.findings[i].title)) return std::nullopt;
+  }
+  for (std::size_t i = 0; i < seen.reports.size(); ++i) {
+    if (is_diagnosis(seen.reports[i])) continue;
+    if (stands(seen.report_windows, i, seen.reports[i].title)) return std::nullopt;
+  }
+  if (reason.empty()) return std::nullopt;
+  return broken_because(std::move(reason), findings);
+}
+
 Verdict judge_silence(const Observation& seen) {
   for (const KernelReport& report : seen.reports) {
     if (!is_diagnosis(report) || busy_cpu(report.log).empty()) continue;
     Finding hang{"hang",    "guest stopped answering: " + report.title,
                  "console", seconds_into_workload(report, seen),
                  0,         {{"log", report.log}}};
+    if (const auto starved = starvation(seen.silence)) {
+      std::string reason = too_busy(*starved, hang.title);
+      return broken_because(std::move(reason), {std::move(hang)});
+    }
     return {Outcome::kFound, "", {std::move(hang)}};
   }
   return broken_because(with_tail(
@@ -153,6 +187,7 @@ Verdict judge(const Observation& seen) {
       return broken_because("the guest sent a finding of an unknown kind", findings);
     }
   }
+  if (auto verdict = judge_starved(seen, findings)) return *verdict;
   if (!findings.empty()) return {Outcome::kFound, "", std::move(findings)};
   if (seen.end == TrialEnd::kSilent) return judge_silence(seen);
   if (auto verdict = judge_summary(seen)) return *verdict;

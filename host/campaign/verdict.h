@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "guest/protocol/records.h"
+#include "host/campaign/starvation.h"
 #include "host/console/console.h"
 
 namespace mmquake {
@@ -46,6 +47,9 @@ struct Observation {
   std::optional<Summary> summary;
   std::vector<FindingRecord> findings;  // at most kMaxFindings
   std::vector<KernelReport> reports;
+  // One for each finding and each report, or none where nobody watched the host.
+  std::vector<StallWindow> finding_windows, report_windows;
+  StallWindow silence;  // before kSilent
   // Console offset at which the plan was sent: reports before it are not the workload's.
   std::uint64_t workload_console_offset = 0;
   // When the workload started, on the clock of printk; known from the first heartbeat on.
@@ -66,12 +70,14 @@ struct Verdict {
 //  2. No PID 1 is a boot failure: broken.
 //  3. A kernel report from before the workload began, the guest's out-of-memory killer, or the
 //     death of PID 1 is broken: the machine or the harness is at fault as far as anybody can tell.
-//  4. Any oracle finding or kernel report is found.
-//  5. A guest that went silent is found (hang) when the NMI caught a CPU outside of idle, else
-//     broken.
-//  6. No summary, a summary that contradicts the records, no round, a bug switch that is not on,
+//  4. If all evidence is a matter of time (hangs, RCU stalls, lockups, hung tasks) and the host
+//     starved a vCPU in the time before each of them, it is broken: the host was too busy.
+//  5. Any oracle finding or kernel report is found.
+//  6. A guest that went silent is found (hang) when the NMI caught a CPU outside of idle and no
+//     vCPU was starved, else broken.
+//  7. No summary, a summary that contradicts the records, no round, a bug switch that is not on,
 //     or no effective delay where widening was asked for: broken.
-//  7. Else what the summary says.
+//  8. Else what the summary says.
 Verdict judge(const Observation& seen);
 
 }  // namespace mmquake

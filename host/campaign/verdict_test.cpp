@@ -152,6 +152,70 @@ TEST(Judge, SilenceIsFoundOnlyWhenTheNmiCaughtAStuckCpu) {
   EXPECT_EQ(verdict.findings[0].kind, "hang");
 }
 
+// A vCPU that hardly ran and waited, one that spins on a busy host, and a deadlock.
+const StallWindow kStarved{20, {{5, 10}, {0.4, 17.4}}};
+const StallWindow kSpinning{20, {{5, 15}, {2, 15}}};
+const StallWindow kDeadlocked{20, {{0.1, 0.2}, {0, 0}}};
+
+TEST(Judge, ADetectorsClockIsNotBelievedOfAStarvedGuest) {
+  for (const char* kind : {"hung-task", "rcu-stall", "soft-lockup", "hard-lockup"}) {
+    Observation seen = good();
+    seen.reports = {report(kind, "INFO: task hung in f")};
+    EXPECT_EQ(judge(seen).outcome, Outcome::kFound) << "nobody watched the host";
+    for (const StallWindow& window : {kSpinning, kDeadlocked, StallWindow{20, {}}}) {
+      seen.report_windows = {window};
+      EXPECT_EQ(judge(seen).outcome, Outcome::kFound) << kind;
+    }
+    seen.report_windows = {kStarved};
+    const Verdict verdict = judge(seen);
+    ASSERT_EQ(verdict.outcome, Outcome::kBroken) << kind;
+    EXPECT_THAT(verdict.reason, HasSubstr("host was too busy"));
+    EXPECT_THAT(verdict.reason, HasSubstr("vCPU 1 ran for 0.4 of 20 s and waited 17.4 s"));
+    EXPECT_THAT(verdict.reason, HasSubstr("before 'INFO: task hung in f'"));
+    EXPECT_EQ(verdict.findings.size(), 1U) << "it is kept, unconfirmed";
+  }
+}
+
+TEST(Judge, AHangIsAMatterOfTimeToo) {
+  Observation seen = good();
+  seen.findings = {hang()};
+  seen.finding_windows = {kSpinning};
+  EXPECT_EQ(judge(seen).outcome, Outcome::kFound);
+  seen.finding_windows = {kStarved};
+  EXPECT_EQ(judge(seen).outcome, Outcome::kBroken);
+}
+
+TEST(Judge, OneEvidenceThatStandsIsEnoughOnAStarvedHost) {
+  Observation seen = good();
+  seen.findings = {hang()};
+  seen.finding_windows = {kStarved};
+  seen.reports = {report("hung-task", "INFO: task hung in f"), report("warning", "WARNING in g")};
+  seen.report_windows = {kStarved, {}};
+  EXPECT_EQ(judge(seen).outcome, Outcome::kFound) << "a warning is right whatever the time";
+  seen.reports[1] = report("nmi", "NMI in f");
+  EXPECT_EQ(judge(seen).outcome, Outcome::kBroken) << "our own NMI is no evidence";
+  seen.reports[1] = report("hung-task", "INFO: task hung in g");
+  seen.report_windows[1] = kDeadlocked;
+  EXPECT_EQ(judge(seen).outcome, Outcome::kFound) << "the second came when the guest had its time";
+}
+
+TEST(Judge, SilenceOfAStarvedGuestIsBroken) {
+  Observation seen = good();
+  seen.end = TrialEnd::kSilent;
+  seen.summary.reset();
+  KernelReport nmi = report("nmi", "NMI in f");
+  nmi.log = "NMI backtrace for cpu 1\nRIP: 0010:f+0x1f/0x500\n";
+  seen.reports = {nmi};
+  EXPECT_EQ(judge(seen).outcome, Outcome::kFound);
+  seen.silence = kStarved;
+  const Verdict verdict = judge(seen);
+  EXPECT_EQ(verdict.outcome, Outcome::kBroken);
+  EXPECT_THAT(verdict.reason, HasSubstr("host was too busy"));
+  EXPECT_EQ(verdict.findings.size(), 1U);
+  seen.silence = kSpinning;
+  EXPECT_EQ(judge(seen).outcome, Outcome::kFound);
+}
+
 TEST(Judge, TheDeathOfPid1IsBrokenAndKeepsWhatWasSeen) {
   Observation seen = good();
   seen.end = TrialEnd::kCrashed;

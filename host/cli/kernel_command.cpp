@@ -5,6 +5,7 @@
 #include <fmt/ranges.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <fstream>
@@ -19,6 +20,7 @@
 #include "host/cli/status_line.h"
 #include "host/kernel/kernel_store.h"
 #include "host/plan/directories.h"
+#include "host/plan/nearest.h"
 #include "host/plan/plan.h"
 
 namespace mmquake {
@@ -264,17 +266,6 @@ int collect_garbage(bool as_json) {
   return kExitExpected;
 }
 
-Error wrong_action(const CLI::App& kernel) {
-  std::vector<std::string> known;
-  for (const CLI::App* one : kernel.get_subcommands([](const CLI::App*) { return true; })) {
-    known.push_back(one->get_name());
-  }
-  const std::vector<std::string> given = kernel.remaining();
-  if (!given.empty()) return unknown_name("kernel command", given.front(), known);
-  return {ErrorKind::kUsage,
-          fmt::format("kernel needs one of: {} (mmquake kernel --help)", fmt::join(known, ", "))};
-}
-
 CLI::App* add(CLI::App& kernel, const char* name, const char* about, bool& as_json) {
   CLI::App* command = kernel.add_subcommand(name, about);
   command->add_flag("--json", as_json, "Print the result as JSON on stdout, the rest on stderr");
@@ -291,12 +282,29 @@ void add_name(CLI::App& command, KernelOptions& options, int most) {
 
 }  // namespace
 
+Error wrong_action(const CLI::App& command, std::string_view kind) {
+  std::vector<std::string> known;
+  for (const CLI::App* one : command.get_subcommands([](const CLI::App*) { return true; })) {
+    known.push_back(one->get_name());
+  }
+  const std::string& name = command.get_name();
+  const std::vector<std::string> rest = command.remaining();
+  const auto given = std::find_if(rest.begin(), rest.end(),
+                                  [](const std::string& word) { return !word.starts_with("-"); });
+  if (given == rest.end()) {
+    return {ErrorKind::kUsage, fmt::format("{0} needs one of: {1} (mmquake {0} --help)", name,
+                                           fmt::join(known, ", "))};
+  }
+  return {ErrorKind::kUsage, fmt::format("unknown {} '{}'{} (mmquake {} --help shows all)", kind,
+                                         printable(*given), suggestion(*given, known), name)};
+}
+
 void add_kernel_command(CLI::App& app, bool& json, int& code) {
   auto options = std::make_shared<KernelOptions>();
   CLI::App* kernel = app.add_subcommand("kernel", "Build, list, show and remove kernels");
   kernel->footer(kHowItWorks);
   kernel->callback([kernel, &code] {
-    if (kernel->get_subcommands().empty()) code = fail(wrong_action(*kernel));
+    if (kernel->get_subcommands().empty()) code = fail(wrong_action(*kernel, "kernel command"));
   });
   CLI::App* build = add(*kernel, "build", "Build kernels, or say that they are built", json);
   add_name(*build, *options, 100);

@@ -272,7 +272,9 @@ void add_store_readers(CLI::App& app, CommonOptions& common, std::string& name, 
 
 void add_bench(CLI::App& app, CommonOptions& common, BenchPinOptions& pin, int& code) {
   CLI::App* command = app.add_subcommand("bench", "Measure what a question of the field asks");
-  command->require_subcommand(1);
+  command->callback([command, &code] {
+    if (command->get_subcommands().empty()) code = fail(wrong_action(*command, "benchmark"));
+  });
   CLI::App* pins = command->add_subcommand(
       "pin", "Pinning huge pages: nth_page() against page++, on both memory models");
   // The guest has room for so many: workloads/gigantic/pin_speed.cpp.
@@ -281,6 +283,8 @@ void add_bench(CLI::App& app, CommonOptions& common, BenchPinOptions& pin, int& 
       ->capture_default_str();
   add_vm_options(*pins, common);
   pins->callback([&] { code = bench_pin(common, pin); });
+  // CLI11 would only say that a subcommand is required. Not before the others: they inherit it.
+  command->allow_extras();
 }
 
 // CLI11 prints its own text for --help and usage errors; ours adds where to look.

@@ -106,6 +106,9 @@ INSTANTIATE_TEST_SUITE_P(
                     BadInput{{"soak", "clean", "--jobs", "0"}, "256"},
                     BadInput{{"soak", "--resume", "x"}, "number"},
                     BadInput{{"soak", "--resume", "--out", "/nonexistent"}, "no campaign was run"},
+                    BadInput{{"bench", "pni"}, "'pni'"}, BadInput{{"bench", "pni"}, "'pin'"},
+                    BadInput{{"bench", "--json", "all"}, "there are: pin"},
+                    BadInput{{"bench"}, "pin"}, BadInput{{"kernel", "bulid"}, "build"},
                     BadInput{{"kernel", "path", "claen"}, "clean"}, BadInput{{}, "--help"}));
 
 }  // namespace

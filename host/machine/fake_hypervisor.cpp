@@ -38,6 +38,9 @@ class FakeMachine final : public Machine {
     log_->monitor.push_back(hmp_command);
     return std::string();
   }
+  std::vector<VcpuTime> vcpu_times() override {
+    return script_.vcpu_times ? script_.vcpu_times() : std::vector<VcpuTime>();
+  }
   Result<> destroy() override {
     log_->destroyed = true;
     if (state_ != MachineState::kHostFailed) state_ = MachineState::kOff;

@@ -27,6 +27,7 @@ struct FakeStep {
 struct FakeScript {
   std::vector<FakeStep> steps;
   std::string start_error;  // not empty: start() fails with it, as kBroken
+  std::function<std::vector<VcpuTime>()> vcpu_times{};  // without it nobody knows them
 };
 
 // What was asked of one fake VM. Outlives the Machine.

@@ -150,7 +150,7 @@ class LibvirtHypervisor::Connection : public std::enable_shared_from_this<Connec
   Result<> watch_events();
   DomainPaths paths(const BootRequest& request) const;
   Result<std::unique_ptr<Machine>> create(const BootRequest& request, const std::string& xml,
-                                          const DomainPaths& where,
+                                          const std::string& uuid, const DomainPaths& where,
                                           std::shared_ptr<VmStatus> status);
   void end_namesake(const std::string& vm);
   std::shared_ptr<VmStatus> find(const std::string& vm, const std::string& uuid = "");
@@ -309,14 +309,14 @@ Result<std::unique_ptr<Machine>> LibvirtHypervisor::Connection::start(const Boot
       return broken("a VM named '" + request.name + "' runs already");
     }
   }
-  auto machine = create(absolute, *xml, where, std::move(status));
+  auto machine = create(absolute, *xml, uuid, where, std::move(status));
   if (!machine) forget(request.name, where);
   return machine;
 }
 
 Result<std::unique_ptr<Machine>> LibvirtHypervisor::Connection::create(
-    const BootRequest& request, const std::string& xml, const DomainPaths& where,
-    std::shared_ptr<VmStatus> status) {
+    const BootRequest& request, const std::string& xml, const std::string& uuid,
+    const DomainPaths& where, std::shared_ptr<VmStatus> status) {
   auto console = ConsoleTail::create(where.console);
   if (!console) return tl::make_unexpected(console.error());
   // The embedded driver refuses AUTODESTROY; there the reaper does the same.
@@ -339,7 +339,7 @@ Result<std::unique_ptr<Machine>> LibvirtHypervisor::Connection::create(
   }
   return std::make_unique<LibvirtMachine>(LibvirtMachine::Parts{
       std::move(domain), std::move(status), std::move(*console), std::move(*serial),
-      std::move(*virtio), !embedded_root_.empty(), std::move(log),
+      std::move(*virtio), !embedded_root_.empty(), std::move(log), uuid,
       [self = shared_from_this(), vm = request.name, where] { self->forget(vm, where); }});
 }
 

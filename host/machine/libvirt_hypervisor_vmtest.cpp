@@ -182,7 +182,12 @@ TEST_F(LibvirtHypervisorTest, DestroysARunningVmTwice) {
   auto machine = boot("spin");
   ASSERT_TRUE(machine);
   EXPECT_GT(find_qemu("guest=vm-spin"), 0);
+  ASSERT_TRUE(follow(*machine, [&] { return said("mmquake: init"); }));
+  const auto vcpus = machine->vcpu_times();
+  ASSERT_FALSE(vcpus.empty()) << "QEMU does not name its threads, or the host has no schedstat";
+  EXPECT_GT(vcpus[0].ran_s, 0);
   ASSERT_TRUE(machine->destroy());
+  EXPECT_TRUE(machine->vcpu_times().empty());
   ASSERT_TRUE(machine->destroy());
   EXPECT_EQ(find_qemu("guest=vm-spin"), 0);
   EXPECT_EQ(machine->wait(milliseconds(0))->state, MachineState::kOff);

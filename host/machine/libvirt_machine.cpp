@@ -13,6 +13,7 @@
 #include <deque>
 #include <fstream>
 
+#include "host/machine/qemu_process.h"
 #include "host/machine/virt_error.h"
 
 namespace mmquake {
@@ -141,6 +142,15 @@ Result<std::string> LibvirtMachine::monitor(const std::string& hmp_command) {
   }
   const std::unique_ptr<char, decltype(&std::free)> owner(answer, &std::free);
   return std::string(answer == nullptr ? "" : answer);
+}
+
+std::vector<VcpuTime> LibvirtMachine::vcpu_times() {
+  if (gone_) return {};
+  if (!vcpus_) {
+    const std::vector<pid_t> qemus = find_qemus(parts_.uuid);
+    vcpus_ = qemus.size() == 1 ? VcpuThreads(qemus[0]) : VcpuThreads();
+  }
+  return vcpus_->read();
 }
 
 Result<> LibvirtMachine::destroy() {

@@ -6,11 +6,14 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "host/machine/channel.h"
 #include "host/machine/console_tail.h"
 #include "host/machine/machine.h"
+#include "host/machine/vcpu_threads.h"
 #include "host/machine/vm_status.h"
 
 namespace mmquake {
@@ -31,6 +34,7 @@ class LibvirtMachine final : public Machine {
     Channel virtio;
     bool embedded = false;           // libvirt runs in this process, and QEMU is our child
     std::filesystem::path qemu_log;  // empty where it is not ours to read
+    std::string uuid;                // stands in QEMU's arguments
     // Called once, when the VM has ended for good.
     std::function<void()> on_gone;
   };
@@ -44,6 +48,7 @@ class LibvirtMachine final : public Machine {
   Result<> inject_nmi() override;
   Result<> resume() override;
   Result<std::string> monitor(const std::string& hmp_command) override;
+  std::vector<VcpuTime> vcpu_times() override;
   Result<> destroy() override;
 
  private:
@@ -53,6 +58,7 @@ class LibvirtMachine final : public Machine {
 
   Parts parts_;
   Clock::time_point console_read_;
+  std::optional<VcpuThreads> vcpus_;
   bool gone_ = false;
 };
 

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "guest/protocol/result.h"
+#include "host/machine/vcpu_history.h"
 #include "host/plan/plan.h"
 
 namespace mmquake {
@@ -57,6 +58,8 @@ class Machine {
   virtual Result<> inject_nmi() = 0;
   virtual Result<> resume() = 0;  // after kCrashed: lets the panic print to its end
   virtual Result<std::string> monitor(const std::string& hmp_command) = 0;
+  // What the host has given each vCPU so far. Empty: nobody knows, as with a VM on another host.
+  virtual std::vector<VcpuTime> vcpu_times() = 0;
   virtual Result<> destroy() = 0;  // idempotent
 };
 

@@ -1,20 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "host/machine/reaper.h"
 
-#include <dirent.h>
-#include <fcntl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <array>
 #include <cerrno>
 #include <csignal>
-#include <cstdlib>
 #include <cstring>
 #include <system_error>
 #include <thread>
 
 #include "host/machine/file_descriptor.h"
+#include "host/machine/qemu_process.h"
 #include "host/machine/vm_root.h"
 
 namespace mmquake {
@@ -26,32 +23,11 @@ constexpr const char* kReaperWord = "vm-reaper";
 constexpr auto kPeriod = std::chrono::milliseconds(100);
 constexpr int kLooks = 30;
 
-// Not a stream: reading of a process that has just ended fails with ESRCH, for which libstdc++'s
-// file buffers throw.
-std::string command_line(pid_t pid) {
-  const std::string path = "/proc/" + std::to_string(pid) + "/cmdline";
-  const FileDescriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  std::string line;
-  std::array<char, 4096> chunk{};
-  ssize_t got = 0;
-  while (file && (got = read(file.get(), chunk.data(), chunk.size())) > 0) {
-    line.append(chunk.data(), static_cast<std::size_t>(got));
-  }
-  return line;
-}
-
-// A QEMU whose arguments name something below `root`. NULs separate the arguments.
-bool is_vm_of(pid_t pid, const std::string& root) {
-  const std::string line = command_line(pid);
-  const std::string program = fs::path(line.substr(0, line.find('\0'))).filename().string();
-  return program.rfind("qemu-", 0) == 0 && line.find(root + "/") != std::string::npos;
-}
-
 // The pidfd comes before the look at the arguments: should the number be used again in between,
 // the signal goes to the process that has ended, which is to nobody.
 bool kill_if_vm(pid_t pid, const std::string& root) {
   const FileDescriptor handle(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
-  if (!handle || !is_vm_of(pid, root)) return false;
+  if (!handle || !is_qemu_of(pid, root + "/")) return false;
   return syscall(SYS_pidfd_send_signal, handle.get(), SIGKILL, nullptr, 0) == 0;
 }
 
@@ -87,14 +63,9 @@ Result<Companion> start_reaper(const fs::path& root) {
 
 int kill_vms_of(const fs::path& root) {
   int found = 0;
-  DIR* proc = opendir("/proc");
-  if (proc == nullptr) return 0;
-  while (const dirent* entry = readdir(proc)) {
-    char* end = nullptr;
-    const long pid = std::strtol(entry->d_name, &end, 10);
-    if (*end == '\0' && pid > 1 && kill_if_vm(static_cast<pid_t>(pid), root.string())) ++found;
+  for (const pid_t pid : find_qemus(root.string() + "/")) {
+    if (kill_if_vm(pid, root.string())) ++found;
   }
-  closedir(proc);
   return found;
 }
 
