@@ -3,6 +3,7 @@
 // What a trial found, and how that is decided. Pure: no VM, no files.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -21,6 +22,7 @@ struct Finding {
   double seconds = 0;  // guest time since the workload started; 0 when unknown
   std::uint64_t round = 0;
   std::map<std::string, std::string> evidence;
+  std::string signature = {};  // equal for one bug (host/console/signature.h)
 };
 
 // Why the trial loop stopped.
@@ -72,6 +74,13 @@ struct Verdict {
 //  6. No summary, a summary that contradicts the records, no round, a bug switch that is not on,
 //     or no effective delay where widening was asked for: broken.
 //  7. Else what the summary says.
+//
+// One finding a bug: of several with one signature the first stays.
 Verdict judge(const Observation& seen);
+
+// The signatures again, from logs and stacks as `readable` gives them: symbolized. Of findings that
+// now turn out to be one bug the first stays.
+void sign(std::vector<Finding>& findings,
+          const std::function<std::string(const std::string&)>& readable);
 
 }  // namespace mmquake
