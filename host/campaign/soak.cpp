@@ -120,15 +120,13 @@ void fill_in(StoredTrial& trial, const TrialResult& result) {
   trial.rounds = result.summary.rounds;
   trial.migrations = migrations_of(result.summary.counters);
   trial.overlaps = overlaps_of(result.summary.counters);
-  std::set<std::string> titles;
   for (const Finding& finding : result.verdict.findings) {
-    if (!titles.insert(finding.title).second) continue;
-    trial.findings.push_back({finding.title, finding.kind, finding.source,
-                              finding.kind + ": " + finding.title, finding.seconds, finding.round});
+    trial.findings.push_back({finding.title, finding.kind, finding.source, finding.signature,
+                              finding.seconds, finding.round});
   }
 }
 
-void count(SoakCounts& counts, std::vector<std::string>& titles, const StoredTrial& trial) {
+void count(SoakCounts& counts, std::set<std::string>& signatures, const StoredTrial& trial) {
   ++counts.trials;
   counts.passed += trial.verdict == Outcome::kPassed ? 1 : 0;
   counts.found += trial.verdict == Outcome::kFound ? 1 : 0;
@@ -139,11 +137,9 @@ void count(SoakCounts& counts, std::vector<std::string>& titles, const StoredTri
   counts.overlaps += trial.overlaps;
   if (trial.verdict != Outcome::kFound) return;
   for (const StoredFinding& finding : trial.findings) {
-    if (std::find(titles.begin(), titles.end(), finding.title) == titles.end()) {
-      titles.push_back(finding.title);
-    }
+    signatures.insert(finding.signature);
   }
-  counts.titles = titles.size();
+  counts.bugs = signatures.size();
 }
 
 }  // namespace
@@ -216,7 +212,7 @@ Result<> Soak::load() {
       again_.push_back(std::move(trial));
       continue;
     }
-    count(counts_, titles_, trial);
+    count(counts_, bugs_, trial);
     if (trial.verdict == Outcome::kPassed) prune_passed(trial.directory);
     const auto item = std::find_if(items_.begin(), items_.end(), [&](const CampaignItem& one) {
       return item_label(one) == trial.item;
@@ -373,7 +369,7 @@ Result<> Soak::finish(StoredTrial& trial) {
   const auto write = [&] { return store_.end_trial(trial, used()); };
   auto ended = insist(fmt::format("end trial {}", trial.number), write);
   if (!ended) return ended;
-  count(counts_, titles_, trial);
+  count(counts_, bugs_, trial);
   ++ended_here_;
   listener_.on_trial(trial);
   return {};

@@ -45,7 +45,7 @@ class SoakWorld {
 struct SoakCounts {
   std::uint64_t trials = 0, passed = 0, found = 0, broken = 0, skipped = 0;
   std::uint64_t rounds = 0, migrations = 0, overlaps = 0;
-  std::uint64_t titles = 0;  // distinct
+  std::uint64_t bugs = 0;  // distinct
 };
 
 struct SoakStatus {
@@ -142,7 +142,7 @@ class Soak {
   std::unique_ptr<Slots> slots_;
   std::vector<StoredTrial> again_;  // planned or killed: these come first
   SoakCounts counts_;
-  std::vector<std::string> titles_;
+  std::set<std::string> bugs_;  // signatures
   std::uint64_t next_number_ = 1;
   std::uint64_t ended_here_ = 0;
   double began_ = 0;  // world's now at the start of this run

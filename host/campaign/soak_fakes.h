@@ -107,7 +107,7 @@ inline TrialResult passed_trial() {
 inline TrialResult found_trial(const std::string& title) {
   TrialResult out = passed_trial();
   out.verdict.outcome = Outcome::kFound;
-  out.verdict.findings.push_back({"hang", title, "oracle", 1.5, 3, {}});
+  out.verdict.findings.push_back({"hang", title, "oracle", 1.5, 3, {}, "hang: " + title});
   return out;
 }
 

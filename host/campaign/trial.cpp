@@ -9,6 +9,8 @@
 #include <fstream>
 #include <system_error>
 
+#include "host/console/symbolizer.h"
+
 namespace mmquake {
 namespace {
 
@@ -300,6 +302,15 @@ BootRequest boot_request(const TrialPlan& plan) {
   return request;
 }
 
+// With the kernel's debug information an inlined function counts like any other; packaged kernels
+// may have none.
+void sign_symbolized(std::vector<Finding>& findings, const std::filesystem::path& vmlinux) {
+  if (findings.empty()) return;
+  const auto symbolizer = Symbolizer::open(vmlinux);
+  if (!symbolizer) return;
+  sign(findings, [&](const std::string& text) { return symbolizer->symbolize(text); });
+}
+
 }  // namespace
 
 double detector_scale(double slowdown) {
@@ -333,6 +344,7 @@ Result<TrialResult> run_trial(const TrialPlan& plan, Hypervisor& hypervisor,
     result.verdict = {Outcome::kBroken, "host failure: " + seen.error().message, {}};
   } else {
     result.verdict = judge(*seen);
+    sign_symbolized(result.verdict.findings, plan.kernel.vmlinux);
   }
   return result;
 }

@@ -8,6 +8,8 @@
 #include <set>
 #include <string_view>
 
+#include "host/console/signature.h"
+
 namespace mmquake {
 namespace {
 
@@ -29,18 +31,30 @@ double seconds_into_workload(const KernelReport& report, const Observation& seen
   return std::max(0.0, *report.uptime_s - *seen.workload_uptime_s);
 }
 
-// Oracle findings first (they know more), then the console; one finding a title.
+// What shows where a finding happened: a report's log, a hang's stack. An oracle's other findings
+// are about memory, and their titles say all.
+std::string where(const Finding& finding) {
+  const bool console = finding.source == "console";
+  if (!console && finding.kind != "hang") return "";
+  const auto text = finding.evidence.find(console ? "log" : "stack");
+  return text == finding.evidence.end() ? "" : text->second;
+}
+
+std::string raw(const std::string& text) {
+  return text;
+}
+
+// Oracle findings first (they know more), then the console.
 std::vector<Finding> collect(const Observation& seen) {
   std::vector<Finding> out;
-  std::set<std::string> titles;
+  std::set<std::string> told;
   for (const FindingRecord& record : seen.findings) {
-    if (out.size() >= kMaxFindings || !titles.insert(record.title).second) continue;
     out.push_back(
         {record.kind, record.title, "oracle", record.time_s, record.round, record.evidence});
+    told.insert(record.title);
   }
   for (const KernelReport& report : seen.reports) {
-    if (is_diagnosis(report) || out.size() >= kMaxFindings) continue;
-    if (!titles.insert(report.title).second) continue;
+    if (is_diagnosis(report) || told.contains(report.title)) continue;
     out.push_back({report.kind,
                    report.title,
                    "console",
@@ -48,6 +62,8 @@ std::vector<Finding> collect(const Observation& seen) {
                    0,
                    {{"log", report.log}}});
   }
+  sign(out, raw);
+  if (out.size() > kMaxFindings) out.resize(kMaxFindings);
   return out;
 }
 
@@ -130,11 +146,13 @@ Verdict judge_silence(const Observation& seen) {
     Finding hang{"hang",    "guest stopped answering: " + report.title,
                  "console", seconds_into_workload(report, seen),
                  0,         {{"log", report.log}}};
+    std::vector<Finding> findings = {std::move(hang)};
+    sign(findings, raw);
     if (const auto starved = starvation(seen.silence)) {
-      std::string reason = too_busy(*starved, hang.title);
-      return broken_because(std::move(reason), {std::move(hang)});
+      std::string reason = too_busy(*starved, findings.front().title);
+      return broken_because(std::move(reason), std::move(findings));
     }
-    return {Outcome::kFound, "", {std::move(hang)}};
+    return {Outcome::kFound, "", std::move(findings)};
   }
   return broken_because(with_tail(
       "the guest went silent, and no CPU was caught outside of idle: the harness hangs", seen));
@@ -176,6 +194,15 @@ std::optional<Verdict> judge_summary(const Observation& seen) {
 }
 
 }  // namespace
+
+void sign(std::vector<Finding>& findings,
+          const std::function<std::string(const std::string&)>& readable) {
+  std::set<std::string> known;
+  std::erase_if(findings, [&](Finding& finding) {
+    finding.signature = signature_of(finding.kind, finding.title, readable(where(finding)));
+    return !known.insert(finding.signature).second;
+  });
+}
 
 Verdict judge(const Observation& seen) {
   std::vector<Finding> findings = collect(seen);

@@ -3,6 +3,7 @@
 // What a trial found, and how that is decided. Pure: no VM, no files.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -22,6 +23,7 @@ struct Finding {
   double seconds = 0;  // guest time since the workload started; 0 when unknown
   std::uint64_t round = 0;
   std::map<std::string, std::string> evidence;
+  std::string signature = {};  // equal for one bug (host/console/signature.h)
 };
 
 // Why the trial loop stopped.
@@ -41,7 +43,7 @@ enum class TrialEnd {
 struct Observation {
   TrialEnd end = TrialEnd::kHostFailure;
   std::string host_failure;
-  bool widening_asked = false;  // by a site that may not miss
+  bool widening_asked = false;          // by a site that may not miss
   std::vector<std::string> bugs_asked;  // switches that must be on for a pass to mean anything
   std::optional<Hello> hello;
   std::optional<Summary> summary;
@@ -78,6 +80,13 @@ struct Verdict {
 //  7. No summary, a summary that contradicts the records, no round, a bug switch that is not on,
 //     or no effective delay where widening was asked for: broken.
 //  8. Else what the summary says.
+//
+// One finding a bug: of several with one signature the first stays.
 Verdict judge(const Observation& seen);
+
+// The signatures again, from logs and stacks as `readable` gives them: symbolized. Of findings that
+// now turn out to be one bug the first stays.
+void sign(std::vector<Finding>& findings,
+          const std::function<std::string(const std::string&)>& readable);
 
 }  // namespace mmquake

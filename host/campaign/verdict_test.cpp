@@ -56,6 +56,49 @@ TEST(Judge, OracleFindingIsFoundWithItsTimeAndRound) {
   EXPECT_EQ(verdict.findings[0].round, 41U);
 }
 
+KernelReport unlocked_by(const std::string& caller) {
+  KernelReport out = report("kernel-bug", "kernel BUG in folio_unlock");
+  out.log = "RIP: 0010:folio_unlock+0x1/0x2\nCall Trace:\n " + caller + "+0x1/0x2\n";
+  return out;
+}
+
+TEST(Judge, OneFindingABug) {
+  Observation seen = good();
+  seen.reports = {unlocked_by("shmem_fault"), unlocked_by("migrate_pages"),
+                  unlocked_by("shmem_fault")};
+  const Verdict verdict = judge(seen);
+  ASSERT_EQ(verdict.findings.size(), 2U);
+  EXPECT_EQ(verdict.findings[0].signature, "kernel-bug: kernel BUG in folio_unlock < shmem_fault");
+  EXPECT_EQ(verdict.findings[1].signature,
+            "kernel-bug: kernel BUG in folio_unlock < migrate_pages");
+  seen.findings = {hang()};
+  seen.findings[0].title = seen.reports[0].title;
+  EXPECT_EQ(judge(seen).findings.size(), 1U) << "the oracle has read the kernel's log itself";
+}
+
+TEST(Judge, SymbolizedFindingsMayBeOneBug) {
+  Observation seen = good();
+  seen.reports = {unlocked_by("a"), unlocked_by("b")};
+  std::vector<Finding> findings = judge(seen).findings;
+  ASSERT_EQ(findings.size(), 2U);
+  sign(findings, [](const std::string& log) {
+    return "RIP: 0010:folio_unlock+0x1/0x2\nCall Trace:\n  same (mm/a.c:1) [inline]\n" + log;
+  });
+  ASSERT_EQ(findings.size(), 1U);
+  EXPECT_EQ(findings[0].signature, "kernel-bug: kernel BUG in folio_unlock < same");
+}
+
+TEST(Judge, AHangIsWhereItsStackIs) {
+  Observation seen = good();
+  seen.findings = {hang()};
+  seen.findings[0].title = "hang in release_job";
+  seen.findings[0].evidence["stack"] =
+      "    queue_job (mm/jobs.c:7) [inline]\n[<0>] release_job+0x1/0x2\n";
+  EXPECT_EQ(judge(seen).findings.at(0).signature, "hang: hang in queue_job");
+  seen.findings[0].kind = "corruption";
+  EXPECT_EQ(judge(seen).findings.at(0).signature, "corruption: hang in release_job");
+}
+
 TEST(Judge, KernelReportIsFoundEvenIfTheGuestSaysPassed) {
   Observation seen = good();
   seen.reports = {report("warning", "WARNING in split_huge_page_to_list")};

@@ -54,6 +54,17 @@ Result<std::set<std::string>> signatures_before(const Store& store, std::int64_t
   return out;
 }
 
+// With the choices that no trial has had yet, if the workloads are at hand.
+void complete_coverage(CampaignReport& report) {
+  const auto composed = [](const StoredTrial& trial) { return trial.workload == kComposer; };
+  if (std::none_of(report.trials.begin(), report.trials.end(), composed)) return;
+  const auto workloads = WorkloadCatalogue::open(guest_binary());
+  if (!workloads) return;
+  if (const auto composer = workloads->find(kComposer)) {
+    report.coverage = coverage(report.trials, &*composer);
+  }
+}
+
 Result<CampaignReport> read_report(const CommonOptions& common, const ReportOptions& options) {
   double since = 0;
   if (!options.since.empty()) {
@@ -72,7 +83,9 @@ Result<CampaignReport> read_report(const CommonOptions& common, const ReportOpti
   std::erase_if(*trials, [&](const StoredTrial& trial) {
     return trial.state == TrialState::kEnded && trial.ended_at < since;
   });
-  return summarise(*campaign, std::move(*trials), *earlier);
+  CampaignReport report = summarise(*campaign, std::move(*trials), *earlier);
+  complete_coverage(report);
+  return report;
 }
 
 Result<> write_formats(const CampaignReport& report, const ReportOptions& options) {
@@ -173,7 +186,8 @@ int report_campaign(const CommonOptions& common, const ReportOptions& options) {
   } else if (options.ktap) {
     fmt::print("{}", campaign_ktap(*report));
   } else {
-    fmt::print("{}", soak_summary(report->campaign, report->trials));
+    fmt::print("{}{}", soak_summary(report->campaign, report->trials),
+               coverage_text(report->coverage));
   }
   return exit_code_of(soak_outcome(report->trials));
 }

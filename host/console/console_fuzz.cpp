@@ -11,6 +11,7 @@
 #include <string_view>
 
 #include "host/console/console.h"
+#include "host/console/signature.h"
 
 namespace {
 
@@ -55,7 +56,18 @@ void check(const mmquake::ConsoleParser& parser, std::size_t size) {
     require(!has_address(report.title));
     require(report.log.size() <= 16384 && report.offset >= last && report.offset < size);
     last = report.offset;
+    const std::string own = mmquake::signature_of(report.kind, report.title, report.log);
+    require(own.size() <= 512 && own.starts_with(report.kind) && !has_address(own));
+    require(std::all_of(own.begin(), own.end(), [](char c) { return c >= 0x20 && c < 0x7f; }));
   }
+}
+
+// An oracle's finding: kind, title and stack are whatever the guest sent.
+void check_signature(std::string_view text) {
+  const std::string_view title = text.substr(0, text.find('\n'));
+  const std::string own = mmquake::signature_of("hang", title, text);
+  require(own.size() <= 512);
+  require(std::all_of(own.begin(), own.end(), [](char c) { return c >= 0x20 && c < 0x7f; }));
 }
 
 void check_escape(std::string_view text) {
@@ -90,5 +102,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   require(pieces.panicked() == whole.panicked() && pieces.tail() == whole.tail() &&
           pieces.dropped_reports() == whole.dropped_reports());
   check_escape(input.substr(0, 512));
+  check_signature(input);
   return 0;
 }

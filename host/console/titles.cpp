@@ -298,6 +298,10 @@ std::string make_title(Shape shape, std::string_view head, std::string_view log)
 
 }  // namespace
 
+std::string stable_words(std::string_view text) {
+  return stable(text);
+}
+
 std::string title_of(ReportShape shape, std::string_view head, std::string_view log) {
   return make_title(shape, head, log);
 }

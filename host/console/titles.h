@@ -11,6 +11,10 @@
 
 namespace mmquake {
 
+// Numbers and addresses become NUM and ADDR, what is not printable ASCII '?'; at most 160
+// characters.
+std::string stable_words(std::string_view text);
+
 // `head` is the line that started the report, without its printk prefix; `log` are its raw lines.
 std::string title_of(ReportShape shape, std::string_view head, std::string_view log);
 

@@ -161,6 +161,7 @@ CampaignReport summarise(StoredCampaign campaign, std::vector<StoredTrial> trial
   }
   report.bugs = distinct_bugs(trials, earlier);
   report.broken = broken_reasons(trials);
+  report.coverage = coverage(trials);
   report.trials = std::move(trials);
   return report;
 }
@@ -171,6 +172,7 @@ std::string bug_text(const BugEntry& bug, const std::string& program) {
       fmt::format("bug         {} ({}, said by the {}{})\n", bug.id, escape_for_terminal(bug.kind),
                   bug.source == "oracle" ? "workload's oracle" : "kernel's console",
                   bug.fresh ? ", new in this campaign" : "");
+  out += fmt::format("signature   {}\n", escape_for_terminal(bug.signature));
   out += fmt::format("kernels     {}\n", fmt::join(bug.kernels, ", "));
   out += fmt::format("found by    {}\n", fmt::join(bug.items, ", "));
   out += fmt::format("seen        {} to {} UTC, {} trial{}{}\n", utc_time(bug.first_seen),

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "host/report/coverage.h"
 #include "host/store/store.h"
 
 namespace mmquake {
@@ -49,10 +50,11 @@ struct CampaignReport {
   Tally total;
   std::map<std::string, Tally> kernels;
   std::map<std::pair<std::string, std::string>, Tally> cells;  // kernel, item
-  std::vector<BugEntry> bugs;       // new ones first, then the most frequent
-  std::vector<BrokenEntry> broken;  // the most frequent first
-  std::vector<StoredTrial> trials;  // ended ones, by number
-  std::uint64_t open_trials = 0;    // drawn, and not ended
+  std::vector<BugEntry> bugs;         // new ones first, then the most frequent
+  std::vector<BrokenEntry> broken;    // the most frequent first
+  std::vector<CoverageMap> coverage;  // what the trials alone tell of it
+  std::vector<StoredTrial> trials;    // ended ones, by number
+  std::uint64_t open_trials = 0;      // drawn, and not ended
 };
 
 // "3/12", the name of a trial on the command line.

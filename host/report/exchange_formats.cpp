@@ -145,6 +145,14 @@ json kcidb_test(const StoredTrial& trial, const std::string& id, const std::stri
                 {"migrations", trial.migrations},
                 {"overlaps", trial.overlaps},
                 {"repeat", trial.repeat}}}};
+  // KCIDB's own issues are kept by whoever triages; these names let them match ours.
+  if (trial.verdict == Outcome::kFound) {
+    for (const StoredFinding& finding : trial.findings) {
+      out["misc"]["bugs"].push_back({{"id", bug_id(finding.signature)},
+                                     {"signature", one_line(finding.signature)},
+                                     {"title", one_line(finding.title)}});
+    }
+  }
   if (trial.started_at > 0) out["start_time"] = rfc3339(trial.started_at);
   constexpr std::size_t kMaxExcerpt = 16384;
   const std::string excerpt = details(trial);

@@ -46,6 +46,7 @@ Data bug_data(const BugEntry& bug) {
   out.set("fresh", Data(bug.fresh));
   out.set("title", safe(bug.title));
   out.set("kind", safe(bug.kind));
+  out.set("signature", safe(bug.signature));
   out.set("source", bug.source == "oracle" ? "workload's oracle" : "kernel's console");
   out.set("count", number(bug.trials.size()));
   const std::string median = median_text(bug);
@@ -131,6 +132,45 @@ void add_matrix(Data& page, const CampaignReport& report) {
   page.set("rows", rows);
 }
 
+Data heat_data(const CoverageMap& map, const std::string& row, const std::string& column) {
+  const CoverageCell cell = cell_at(map, row, column);
+  Data out = Data::type::object;
+  out.set("heat", std::to_string(heat_of(map, cell)));
+  out.set("found", cell.found > 0 ? number(cell.found) : Data(Data::type::bool_false));
+  out.set("text", cell.ran > 0       ? std::to_string(cell.ran)
+                  : cell.broken > 0  ? "broken"
+                  : cell.skipped > 0 ? "skipped"
+                                     : "");
+  out.set("title", safe(fmt::format("{}, {}: {} ran, {} found, {} broken, {} skipped", row, column,
+                                    cell.ran, cell.found, cell.broken, cell.skipped)));
+  return out;
+}
+
+void add_coverage(Data& page, const CampaignReport& report) {
+  Data maps = Data::type::list;
+  for (const CoverageMap& map : report.coverage) {
+    Data columns = Data::type::list;
+    for (const std::string& column : map.columns) columns << safe(column);
+    Data rows = Data::type::list;
+    for (const std::string& name : map.rows) {
+      Data cells = Data::type::list;
+      for (const std::string& column : map.columns) cells << heat_data(map, name, column);
+      Data row = Data::type::object;
+      row.set("name", safe(name));
+      row.set("cells", cells);
+      rows << row;
+    }
+    Data one = Data::type::object;
+    one.set("row_param", map.row_param);
+    one.set("column_param", map.column_param);
+    one.set("words", coverage_words(map));
+    one.set("columns", columns);
+    one.set("rows", rows);
+    maps << one;
+  }
+  page.set("maps", maps);
+}
+
 void add_plots(Data& page, const CampaignReport& report) {
   std::vector<DotRow> detect;
   for (const BugEntry& bug : report.bugs) {
@@ -205,6 +245,7 @@ std::string campaign_html(const CampaignReport& report) {
   page.set("overlaps", thousands(report.total.overlaps));
   add_lists(page, report);
   add_matrix(page, report);
+  add_coverage(page, report);
   add_plots(page, report);
   return render(kCampaignHtml, page);
 }

@@ -43,8 +43,9 @@ std::string work_done(const Summary& summary) {
 }
 
 json finding_json(const Finding& finding) {
-  return {{"kind", finding.kind},       {"title", finding.title}, {"source", finding.source},
-          {"seconds", finding.seconds}, {"round", finding.round}, {"evidence", finding.evidence}};
+  return {{"kind", finding.kind},          {"title", finding.title}, {"source", finding.source},
+          {"seconds", finding.seconds},    {"round", finding.round}, {"evidence", finding.evidence},
+          {"signature", finding.signature}};
 }
 
 json guest_plan_json(const TrialPlan& plan) {

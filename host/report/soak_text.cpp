@@ -20,7 +20,7 @@ using nlohmann::json;
 constexpr std::size_t kItemWidth = 40;
 constexpr std::size_t kMaxReasons = 20;
 
-struct TitleRow {
+struct BugRow {
   std::uint64_t count = 0;
   StoredTrial first;
   StoredTrial last;
@@ -34,7 +34,7 @@ struct KernelRow {
 };
 
 struct Rows {
-  std::vector<std::pair<std::string, TitleRow>> titles;  // by signature, in order of appearance
+  std::vector<std::pair<std::string, BugRow>> bugs;  // by signature, in order of appearance
   std::map<std::string, KernelRow> kernels;
   std::vector<std::pair<std::string, std::vector<std::uint64_t>>> broken;  // reason -> trials
   std::vector<std::pair<std::string, std::string>> skipped;                // item -> reason
@@ -53,7 +53,7 @@ Value& entry(std::vector<std::pair<std::string, Value>>& list, const std::string
 
 void add_findings(Rows& rows, const StoredTrial& trial) {
   for (const StoredFinding& finding : trial.findings) {
-    TitleRow& row = entry(rows.titles, finding.signature);
+    BugRow& row = entry(rows.bugs, finding.signature);
     if (row.count++ == 0) {
       row.first = trial;
       row.finding = finding;
@@ -102,7 +102,7 @@ Rows rows_of(const std::vector<StoredTrial>& trials) {
   for (const StoredTrial& trial : trials) {
     if (trial.state == TrialState::kEnded) add_trial(out, trial);
   }
-  out.counts.titles = out.titles.size();
+  out.counts.bugs = out.bugs.size();
   return out;
 }
 
@@ -128,7 +128,10 @@ std::string kernel_text(const std::string& name, const KernelRow& row) {
 
 std::string counts_text(const SoakCounts& counts) {
   std::string out = fmt::format("{} trials, {} passed", counts.trials, counts.passed);
-  if (counts.found > 0) out += fmt::format(", {} FOUND ({} titles)", counts.found, counts.titles);
+  if (counts.found > 0) {
+    out += fmt::format(", {} FOUND ({} bug{})", counts.found, counts.bugs,
+                       counts.bugs == 1 ? "" : "s");
+  }
   if (counts.broken > 0) out += fmt::format(", {} broken", counts.broken);
   if (counts.skipped > 0) out += fmt::format(", {} skipped", counts.skipped);
   return out;
@@ -141,7 +144,7 @@ std::string work_text(const SoakCounts& counts) {
 
 std::string findings_text(const Rows& rows) {
   std::string out;
-  for (const auto& [signature, row] : rows.titles) {
+  for (const auto& [signature, row] : rows.bugs) {
     out += fmt::format("  {:>4} x {} ({})\n", row.count, one_line(row.finding.title),
                        one_line(row.finding.kind));
     out += fmt::format("         first in trial {}, {}\n         report: {}\n         again:  {}\n",
@@ -166,7 +169,7 @@ std::string broken_text(const Rows& rows) {
   return out;
 }
 
-json title_json(const TitleRow& row) {
+json bug_json(const BugRow& row) {
   return {{"title", row.finding.title},
           {"kind", row.finding.kind},
           {"signature", row.finding.signature},
@@ -235,7 +238,7 @@ std::string soak_summary(const StoredCampaign& campaign, const std::vector<Store
                                 work_text(rows.counts));
   const std::size_t open = trials.size() - rows.counts.trials;
   if (open > 0) out += fmt::format("{} trials have not ended\n", open);
-  if (!rows.titles.empty()) out += "\nfound\n" + findings_text(rows);
+  if (!rows.bugs.empty()) out += "\nfound\n" + findings_text(rows);
   if (!rows.kernels.empty()) out += "\nkernels\n";
   for (const auto& [name, row] : rows.kernels) out += kernel_text(name, row);
   if (!rows.broken.empty()) out += "\nbroken: the harness or the host failed\n" + broken_text(rows);
@@ -248,8 +251,8 @@ std::string soak_summary(const StoredCampaign& campaign, const std::vector<Store
 
 json soak_json(const StoredCampaign& campaign, const std::vector<StoredTrial>& trials) {
   const Rows rows = rows_of(trials);
-  json titles = json::array();
-  for (const auto& [signature, row] : rows.titles) titles.push_back(title_json(row));
+  json bugs = json::array();
+  for (const auto& [signature, row] : rows.bugs) bugs.push_back(bug_json(row));
   json kernels = json::array();
   for (const auto& [name, row] : rows.kernels) kernels.push_back(kernel_json(name, row));
   json reasons = json::array();
@@ -277,7 +280,7 @@ json soak_json(const StoredCampaign& campaign, const std::vector<StoredTrial>& t
           {"rounds", rows.counts.rounds},
           {"migrations", rows.counts.migrations},
           {"overlaps", rows.counts.overlaps},
-          {"findings", titles},
+          {"findings", bugs},
           {"kernels", kernels},
           {"broken_reasons", reasons},
           {"skipped_items", skips}};

@@ -115,14 +115,14 @@ TEST(SoakStatusLine, SaysWhatMattersFirst) {
   status.counts.trials = 12;
   status.counts.passed = 10;
   status.counts.found = 2;
-  status.counts.titles = 1;
+  status.counts.bugs = 1;
   status.counts.rounds = 12345;
   status.left_seconds = 4320;
   status.per_hour = 63;
   status.running = {"trial 13 case on k: running 5 of 20 s"};
   status.waiting = {"bad is parked after 6 broken, 1700 s"};
   EXPECT_EQ(soak_status_line(status),
-            "12 trials, 10 passed, 2 FOUND (1 titles), 1h12m left, 63 trials/h, 12,345 rounds, 0 "
+            "12 trials, 10 passed, 2 FOUND (1 bug), 1h12m left, 63 trials/h, 12,345 rounds, 0 "
             "migrations, 0 overlaps | bad is parked after 6 broken, 1700 s | trial 13 case on k: "
             "running 5 of 20 s");
 }

@@ -59,6 +59,16 @@ inline std::vector<StoredTrial> synthetic_trials() {
   return trials;
 }
 
+// One of the composer's trials.
+inline StoredTrial composed_trial(std::uint64_t number, Outcome verdict,
+                                  std::map<std::string, std::string> params) {
+  StoredTrial trial = stored_trial(number, "clean", verdict);
+  trial.item = kComposer;
+  trial.workload = kComposer;
+  trial.params = std::move(params);
+  return trial;
+}
+
 inline StoredCampaign synthetic_campaign() {
   StoredCampaign campaign;
   campaign.id = 3;

@@ -6,7 +6,7 @@ namespace mmquake {
 // "MMQk" in SQLite's header: `file` and our open() tell a store from any other database by it.
 inline constexpr int kApplicationId = 0x4d4d516b;
 // Goes up with every change of the tables; open() brings an older file up to it, step by step.
-inline constexpr int kSchemaVersion = 1;
+inline constexpr int kSchemaVersion = 2;
 
 // seed is a 64-bit pattern: SQLite's integers have a sign.
 inline constexpr const char* kSchema = R"sql(
@@ -53,6 +53,10 @@ CREATE TABLE trial (
   CHECK ((state = 'ended') = (verdict IS NOT NULL)),
   CHECK (state = 'planned' OR attempt > 0)
 ) STRICT;
+)sql";
+
+// Since version 2 one finding a signature; it was one a title.
+inline constexpr const char* kFindingSchema = R"sql(
 CREATE TABLE finding (
   id INTEGER PRIMARY KEY,
   trial INTEGER NOT NULL REFERENCES trial(id),
@@ -62,7 +66,7 @@ CREATE TABLE finding (
   signature TEXT NOT NULL,
   seconds REAL NOT NULL,
   round INTEGER NOT NULL,
-  UNIQUE (trial, title)
+  UNIQUE (trial, signature)
 ) STRICT;
 CREATE INDEX finding_signature ON finding(signature);
 )sql";

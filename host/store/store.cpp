@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 #include <system_error>
 
+#include "host/console/signature.h"
 #include "host/store/schema.h"
 
 namespace mmquake {
@@ -123,6 +124,26 @@ void use_time(SQLite::Database& database, std::int64_t campaign, double used_sec
   update.exec();
 }
 
+// Version 1 to 2. Signatures were kind and title; of what they are made of today the store has no
+// more than that, so a bug whose signature needs its log is new once more.
+void sign_findings(SQLite::Database& database) {
+  database.exec("ALTER TABLE finding RENAME TO finding_1; DROP INDEX finding_signature;");
+  database.exec(kFindingSchema);
+  SQLite::Statement insert(database,
+                           "INSERT OR IGNORE INTO finding SELECT id, trial, title, kind, source, "
+                           "?, seconds, round FROM finding_1 WHERE id = ?");
+  SQLite::Statement old(database, "SELECT id, kind, title FROM finding_1 ORDER BY id");
+  while (old.executeStep()) {
+    const std::string kind = old.getColumn("kind").getString();
+    insert.bind(1, signature_of(kind, old.getColumn("title").getString(), ""));
+    insert.bind(2, old.getColumn("id").getInt64());
+    insert.exec();
+    insert.reset();
+  }
+  old.reset();
+  database.exec("DROP TABLE finding_1");
+}
+
 // Two processes may open a new file at once: look with the write lock held.
 Result<> bring_up(SQLite::Database& database, const std::string& name) {
   SQLite::Transaction transaction(database, SQLite::TransactionBehavior::IMMEDIATE);
@@ -131,6 +152,7 @@ Result<> bring_up(SQLite::Database& database, const std::string& name) {
   const int tables = database.execAndGet("SELECT count(*) FROM sqlite_schema").getInt();
   if (id == 0 && tables == 0) {
     database.exec(kSchema);
+    database.exec(kFindingSchema);
     database.exec(fmt::format("PRAGMA application_id = {}", kApplicationId));
     database.exec(fmt::format("PRAGMA user_version = {}", kSchemaVersion));
     transaction.commit();
@@ -141,6 +163,9 @@ Result<> bring_up(SQLite::Database& database, const std::string& name) {
     return broken(fmt::format("{}: has schema {}, and this mmquake knows {}: use a newer one", name,
                               version, kSchemaVersion));
   }
+  if (version < 2) sign_findings(database);
+  database.exec(fmt::format("PRAGMA user_version = {}", kSchemaVersion));
+  transaction.commit();
   return {};
 }
 

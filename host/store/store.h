@@ -41,7 +41,7 @@ struct StoredFinding {
   std::string title;
   std::string kind;
   std::string source;     // "oracle" or "console"
-  std::string signature;  // equal for what is taken for one bug: today kind and title
+  std::string signature;  // equal for one bug (host/console/signature.h)
   double seconds = 0;     // guest time
   std::uint64_t round = 0;
 };
@@ -81,8 +81,8 @@ struct StoredTrial {
 // One connection, for one thread. Errors are broken: "store 'PATH': what".
 class Store {
  public:
-  // Makes the file and its folder where there is none. Refuses a file that is no store or of a
-  // newer mmquake.
+  // Makes the file and its folder where there is none. Brings the file of an older mmquake up to
+  // this one's schema. Refuses a file that is no store or of a newer mmquake.
   static Result<Store> open(const std::filesystem::path& path);
   Store(Store&&) noexcept;
   Store& operator=(Store&&) noexcept;

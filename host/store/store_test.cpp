@@ -116,7 +116,7 @@ TEST_F(StoreTest, FindingsComeWithTheirTrialOrNotAtAll) {
   ASSERT_TRUE(store_->start_trial(id_, 1, 1));
   StoredTrial twice = ended(1, Outcome::kFound);
   twice.findings.push_back(twice.findings[0]);
-  EXPECT_FALSE(store_->end_trial(twice, 1)) << "one title, two findings";
+  EXPECT_FALSE(store_->end_trial(twice, 1)) << "one signature, two findings";
   const auto trials = store_->trials(id_).value();
   EXPECT_EQ(trials[0].state, TrialState::kRunning);
   EXPECT_THAT(trials[0].findings, IsEmpty());
@@ -175,6 +175,41 @@ TEST_F(StoreTest, RefusesWhatIsNoStore) {
   EXPECT_FALSE(Store::open("/proc/mmquake/store.sqlite"));
   SQLite::Database(path_, SQLite::OPEN_READWRITE).exec("PRAGMA user_version = 99");
   EXPECT_THAT(Store::open(path_).error().message, HasSubstr("use a newer one"));
+}
+
+// What an mmquake of schema 1 left.
+void make_version_1(const fs::path& path) {
+  SQLite::Database raw(path, SQLite::OPEN_READWRITE);
+  raw.exec(
+      "DROP TABLE finding; CREATE TABLE finding (id INTEGER PRIMARY KEY, trial INTEGER NOT NULL "
+      "REFERENCES trial(id), title TEXT NOT NULL, kind TEXT NOT NULL, source TEXT NOT NULL, "
+      "signature TEXT NOT NULL, seconds REAL NOT NULL, round INTEGER NOT NULL, UNIQUE (trial, "
+      "title)) STRICT; CREATE INDEX finding_signature ON finding(signature)");
+  raw.exec(
+      "INSERT INTO finding VALUES (1, 1, 'hang in f', 'hang', 'oracle', 'hang: hang in f', 1.5, 3),"
+      "(2, 1, 'general protection fault in g', 'oops', 'console', 'old', 2, 0),"
+      "(3, 1, 'BUG: unable to handle kernel paging request in g', 'oops', 'console', 'old2', 3, "
+      "0)");
+  raw.exec("PRAGMA user_version = 1");
+}
+
+TEST_F(StoreTest, BringsAnOlderFileUpToDate) {
+  ASSERT_TRUE(store_->plan_trial(trial(1)));
+  ASSERT_TRUE(store_->start_trial(id_, 1, 1));
+  ASSERT_TRUE(store_->end_trial(ended(1, Outcome::kFound), 1));
+  store_.reset();
+  make_version_1(path_);
+  for (int time = 0; time < 2; ++time) {
+    auto again = Store::open(path_);
+    ASSERT_TRUE(again) << again.error().message;
+    const auto findings = again->trials(id_).value()[0].findings;
+    ASSERT_THAT(findings, SizeIs(2)) << "one bug, seen as two sorts of bad access";
+    EXPECT_EQ(findings[0].signature, "hang: hang in f");
+    EXPECT_EQ(findings[0].round, 3U);
+    EXPECT_EQ(findings[1].signature, "oops: bad access in g");
+    EXPECT_EQ(findings[1].title, "general protection fault in g");
+    EXPECT_THAT(again->faults().value(), IsEmpty());
+  }
 }
 
 TEST_F(StoreTest, TwoProcessesMayWrite) {
