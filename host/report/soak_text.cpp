@@ -242,7 +242,7 @@ std::string soak_summary(const StoredCampaign& campaign, const std::vector<Store
   if (!rows.kernels.empty()) out += "\nkernels\n";
   for (const auto& [name, row] : rows.kernels) out += kernel_text(name, row);
   if (!rows.broken.empty()) out += "\nbroken: the harness or the host failed\n" + broken_text(rows);
-  if (!rows.skipped.empty()) out += "\nskipped: not drawn again\n";
+  if (!rows.skipped.empty()) out += "\nskipped: the kernel or machine lacks something\n";
   for (const auto& [item, reason] : rows.skipped) {
     out += fmt::format("  {}: {}\n", one_line(item), one_line(reason));
   }
