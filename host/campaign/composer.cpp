@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "host/campaign/composer.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <numeric>
@@ -77,9 +79,15 @@ double Composer::weight(Slot slot, const std::string& word) const {
   return kFloor + mean + bound;
 }
 
-Result<Composition> Composer::draw(std::uint64_t seed,
-                                   const std::set<MachineTrait>& machine) const {
+Result<Composition> Composer::draw(std::uint64_t seed, const std::set<MachineTrait>& machine,
+                                   const std::string& kernel) const {
   std::mt19937_64 random(seed);
+  const auto lacks = lacks_.find(kernel);
+  const auto lacking = [&](const Composition& one) {
+    return lacks != lacks_.end() && std::any_of(kAllSlots.begin(), kAllSlots.end(), [&](Slot slot) {
+             return lacks->second.contains(one[slot]);
+           });
+  };
   for (int i = 0; i < kTries; ++i) {
     Composition out;
     for (const Slot slot : kAllSlots) {
@@ -96,9 +104,21 @@ Result<Composition> Composer::draw(std::uint64_t seed,
       out.set(slot, words[index].name);
     }
     order(out);
-    if (!objection(out) && serves(machine, out)) return out;
+    if (!objection(out) && serves(machine, out) && !lacking(out)) return out;
   }
   return broken("no composition fits this machine");
+}
+
+void Composer::learn_lack(const std::string& kernel, const Composition& composition,
+                          std::string_view reason) {
+  // As the guest says it: "set up workload 'compose': WORD: why".
+  const std::string begin = fmt::format("set up workload '{}': ", kComposeWorkload);
+  if (!reason.starts_with(begin)) return;
+  reason.remove_prefix(begin.size());
+  const std::string word(reason.substr(0, reason.find(": ")));
+  for (const Slot slot : kAllSlots) {
+    if (composition.has(slot) && composition[slot] == word) lacks_[kernel].insert(word);
+  }
 }
 
 void Composer::learn(const ComposedTrial& trial) {

@@ -10,6 +10,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "guest/protocol/composition.h"
@@ -48,7 +49,12 @@ class Composer {
   explicit Composer(bool learns = true) : learns_(learns) {}
 
   // An error: nothing fits the machine.
-  Result<Composition> draw(std::uint64_t seed, const std::set<MachineTrait>& machine) const;
+  Result<Composition> draw(std::uint64_t seed, const std::set<MachineTrait>& machine,
+                           const std::string& kernel = "") const;
+  // A trial on `kernel` was skipped for this reason. If it names a part of the composition that
+  // could not be set up there, that part is not drawn for this kernel again.
+  void learn_lack(const std::string& kernel, const Composition& composition,
+                  std::string_view reason);
   void learn(const ComposedTrial& trial);
   // Of a word in a slot, as draw() takes it.
   double weight(Slot slot, const std::string& word) const;
@@ -63,6 +69,7 @@ class Composer {
   std::map<std::pair<Slot, std::string>, Record> records_;
   std::map<std::string, double> best_rate_;  // by backing
   std::set<std::string> titles_;
+  std::map<std::string, std::set<std::string>> lacks_;  // words, by kernel
 };
 
 // The smallest composition that still does it: leaves out one part at a time, as long as `still`

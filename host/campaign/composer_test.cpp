@@ -99,6 +99,26 @@ TEST(Composer, ANewTitleIsARewardOnceOnly) {
   EXPECT_GT(composer.weight(Slot::kMover, "mbind"), composer.weight(Slot::kMover, "cpuset"));
 }
 
+TEST(Composer, WhatAKernelLacksIsNotDrawnForItAgain) {
+  Composer composer;
+  Composition one;
+  one.set(Slot::kBacking, "anon-thp");
+  one.set(Slot::kMover, "mbind");
+  one.set(Slot::kWatcher, "gup_test-hold");
+  composer.learn_lack("clean", one, "set up workload 'compose': gup_test-hold: it can from 6.2 on");
+  composer.learn_lack("clean", one, "set up workload 'compose': kvm: a word that it does not have");
+  composer.learn_lack("clean", one, "mbind was refused each time");
+  std::map<std::string, int> here;
+  std::map<std::string, int> there;
+  for (std::uint64_t seed = 1; seed <= 1000; ++seed) {
+    ++here[(*composer.draw(seed, kPlain, "clean"))[Slot::kWatcher]];
+    ++there[(*composer.draw(seed, kPlain, "clean-6.12"))[Slot::kWatcher]];
+  }
+  EXPECT_FALSE(here.contains("gup_test-hold"));
+  EXPECT_TRUE(here.contains("kvm"));
+  EXPECT_TRUE(there.contains("gup_test-hold"));
+}
+
 TEST(Composer, WhatEndedAtOnceTeachesNothing) {
   Composer composer;
   Composition one;

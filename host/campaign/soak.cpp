@@ -241,7 +241,7 @@ CampaignItem Soak::item_of(const StoredTrial& trial, std::size_t item) const {
 // does not change it.
 Result<> Soak::compose(StoredTrial& trial, const CampaignItem& item) {
   if (!item.composed) return {};
-  auto drawn = composer_.draw(trial.seed, world_.traits_of(item));
+  auto drawn = composer_.draw(trial.seed, world_.traits_of(item), item.kernel);
   if (!drawn) return tl::make_unexpected(drawn.error());
   for (auto& [slot, word] : drawn->params()) trial.params[slot] = word;
   return {};
@@ -250,10 +250,12 @@ Result<> Soak::compose(StoredTrial& trial, const CampaignItem& item) {
 void Soak::take_in(const StoredTrial& trial, std::size_t item, double now) {
   Outcome outcome = trial.verdict;
   if (items_[item].composed) {
-    // What this composition lacks says nothing about the next one.
-    if (outcome == Outcome::kSkipped) outcome = Outcome::kPassed;
-    ComposedTrial composed{
-        Composition::from_params(trial.params), trial.seconds, trial.overlaps, {}};
+    const Composition drawn = Composition::from_params(trial.params);
+    if (outcome == Outcome::kSkipped) {
+      composer_.learn_lack(trial.kernel, drawn, trial.reason);
+      outcome = Outcome::kPassed;  // what this composition lacks says nothing about the next one
+    }
+    ComposedTrial composed{drawn, trial.seconds, trial.overlaps, {}};
     for (const StoredFinding& finding : trial.findings) composed.titles.push_back(finding.title);
     composer_.learn(composed);
   }
