@@ -2,7 +2,7 @@
 //
 // What moves the pages of a composition. Whether they moved is for the kernel's own counts to say
 // (compose.cpp reads pgmigrate_success).
-#include <fmt/core.h>
+#include <fmt/format.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -26,6 +26,10 @@ namespace {
 
 int draw_node(const ComposeWorld& world, Random& random) {
   return world.nodes[random.below(world.nodes.size())];
+}
+
+std::string list_of(const std::vector<int>& numbers) {
+  return fmt::format("{}", fmt::join(numbers, ","));
 }
 
 // One block's pages, to one node or each to any.
@@ -79,28 +83,28 @@ class MigratePages final : public Deed {
   }
 };
 
-// The legacy hierarchy: it is the one with a switch for migration that is the cpuset's own.
+// A change of its mems moves what its tasks have: in the legacy hierarchy if the cpuset says so, in
+// the unified one always (Documentation/admin-guide/cgroup-v2.rst).
 class Cpuset final : public Deed {
  public:
   Result<> prepare(ComposeWorld& world) override {
     mkdir(kRoot.c_str(), 0755);
-    if (mount("cpuset", kRoot.c_str(), "cgroup", 0, "cpuset") != 0 && errno != EBUSY) {
+    // From 6.12 on the legacy one is an option of its own (CONFIG_CPUSETS_V1).
+    const bool legacy = mount("cpuset", kRoot.c_str(), "cgroup", 0, "cpuset") == 0;
+    if (!legacy && (mount("cgroup2", kRoot.c_str(), "cgroup2", 0, nullptr) != 0 ||
+                    !write_text(kRoot + "/cgroup.subtree_control", "+cpuset"))) {
       return skipped(fmt::format("mount a cpuset hierarchy: {}: the kernel needs CONFIG_CPUSETS",
                                  errno_text(errno)));
     }
     mkdir(kOwn.c_str(), 0755);
-    std::string mems;
-    for (const int node : world.nodes) {
-      mems += fmt::format("{}{}", mems.empty() ? "" : ",", node);
+    std::vector<std::pair<std::string, std::string>> settings{
+        {kOwn + "/cpuset.cpus", list_of(world.cpus)},
+        {kOwn + "/cpuset.mems", list_of(world.nodes)}};
+    if (legacy) {
+      settings.emplace_back(kOwn + "/cpuset.memory_migrate", "1");
     }
-    Result<std::string> cpus = read_text(kRoot + "/cpuset.cpus");
-    if (!cpus) {
-      return skipped("the cpuset hierarchy has no cpuset.cpus");
-    }
-    for (const auto& [file, text] :
-         {std::pair(kOwn + "/cpuset.cpus", *cpus), std::pair(kOwn + "/cpuset.mems", mems),
-          std::pair(kOwn + "/cpuset.memory_migrate", std::string("1")),
-          std::pair(kOwn + "/cgroup.procs", std::to_string(getpid()))}) {
+    settings.emplace_back(kOwn + "/cgroup.procs", std::to_string(getpid()));
+    for (const auto& [file, text] : settings) {
       if (Result<> written = write_text(file, text); !written) {
         return written;
       }
