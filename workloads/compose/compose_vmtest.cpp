@@ -74,17 +74,18 @@ INSTANTIATE_TEST_SUITE_P(
       return name;
     });
 
-TEST(ComposeOnSpecimen, APinnedPageIsFoundWhereItMayNotBe) {
+// A process that shares the page table goes on using the page that was moved away.
+TEST(ComposeOnSpecimen, ABugIsFoundByItsDamage) {
   const VmRun ran =
       run_in_vm("compose-specimen",
-                {"compose", "--seconds", "60", "--machine", "numa2-movable", "--bugs",
-                 "gup-compound-step", "--param", "backing=anon-thp", "--param", "mover=move_pages",
-                 "--param", "disturber=split-dontneed", "--param", "watcher=io_uring"},
+                {"compose", "--seconds", "60", "--bugs", "hugetlb-no-unshare", "--param",
+                 "backing=hugetlb-shared-pmd", "--param", "mover=move_pages"},
                 "specimen");
   ASSERT_FALSE(ran.verdict.is_discarded()) << ran.output;
   EXPECT_EQ(ran.verdict["verdict"], "found") << ran.output;
   ASSERT_FALSE(ran.verdict["findings"].empty());
-  EXPECT_EQ(ran.verdict["findings"][0]["title"], "a page is pinned for long in ZONE_MOVABLE");
+  EXPECT_THAT(ran.verdict["findings"][0]["title"].get<std::string>(),
+              HasSubstr("data in hugetlb-shared-pmd"));
 }
 
 }  // namespace
