@@ -71,7 +71,7 @@ constexpr auto kMovers = std::to_array<Ingredient>({
 constexpr auto kDisturbers = std::to_array<Ingredient>({
     {.name = "split-debugfs", .summary = "split_huge_pages of debugfs", .needs = kThp},
     {.name = "split-dontneed",
-     .summary = "MADV_DONTNEED of a page in the middle that nobody uses",
+     .summary = "MADV_DONTNEED of an unused page in the middle; half of them come back",
      .needs = kAnyBacking,
      .refuses = kHugetlb,
      .does = kUnmapsPtes,

@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 #include <sys/swap.h>
 
+#include <atomic>
 #include <cerrno>
 #include <memory>
 
@@ -81,9 +82,13 @@ class DropIdlePage final : public Deed {
     if (!inside) {
       return Act::kRefused;
     }
+    auto* page = static_cast<std::byte*>(idle_page(world.area.page_at(block, 0), random));
     book.idle_drops.fetch_add(1);
-    const int result =
-        madvise(idle_page(world.area.page_at(block, 0), random), kSmallPage, MADV_DONTNEED);
+    const int result = madvise(page, kSmallPage, MADV_DONTNEED);
+    if (random.chance(0.5)) {
+      // A small page comes between those of the huge one.
+      std::atomic_ref(*page).store(std::byte{1});
+    }
     book.idle_drops.fetch_add(1);
     return result == 0 ? Act::kDone : Act::kRefused;
   }
