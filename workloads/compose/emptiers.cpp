@@ -44,12 +44,18 @@ class Emptier final : public Deed {
     const std::size_t block = context.random().below(kBlocks);
     BlockBook& book = world.area.block(block);
     const Inside inside(book.door);
-    if (!inside || !book.mark.begin()) {
+    if (!inside) {
+      return Act::kRefused;
+    }
+    if (how_ == How::kNothing) {
+      return call_(world.area, block) == 0 ? Act::kDone : Act::kRefused;
+    }
+    if (!book.mark.begin()) {
       return Act::kRefused;
     }
     const bool done = call_(world.area, block) == 0;
     // A call that failed may have done a part: as if given up, either is allowed.
-    book.mark.end(done ? how_ : (how_ == How::kNothing ? how_ : How::kGivenUp));
+    book.mark.end(done ? how_ : How::kGivenUp);
     return done ? Act::kDone : Act::kRefused;
   }
 
