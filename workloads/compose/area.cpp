@@ -81,6 +81,11 @@ Result<> Area::map() {
     stride_ = 2 * kHugePage;
     Result<> mapped = shared_pmds_->renew();
     fd_ = shared_pmds_->fd();
+    if (mapped) {
+      // Before any fork, so that the others find a page table to share. Two that make theirs at the
+      // same moment never share.
+      (void)std::atomic_ref(*base_).load();
+    }
     return mapped;
   }
   Result<Mapping> mapping = Mapping::create(backing_, kBlocks * kHugePage);

@@ -350,8 +350,6 @@ void Compose::sabotage(RoleContext& context) {
         area.block(0).mark.end(EmptyMark::How::kEmptied);
         store_cell(at, old);
       }
-    } else if (provoke_ == "unreported") {
-      area.block(0).protections.fetch_add(1);  // nothing is protected, so nothing will be reported
     }
     return;
   }

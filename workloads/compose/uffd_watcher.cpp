@@ -139,6 +139,7 @@ class MissingWatcher final : public UffdWatcher {
 class WpWatcher final : public UffdWatcher {
  public:
   Result<> prepare(ComposeWorld& world) override {
+    keeps_silent_ = world.env->param("provoke") == "unreported";
     protected_ = world.env->counter("uffd_protections");
     refused_ = world.env->counter("uffd_protections_refused");
     return open(world, UFFD_FEATURE_PAGEFAULT_FLAG_WP |
@@ -178,7 +179,7 @@ class WpWatcher final : public UffdWatcher {
     // By turns, since a part of a huge page is another path of the kernel than the whole.
     whole_next_ = !whole_next_;
     const bool all = world.area.backing() == Backing::kHugetlb2m || whole_next_;
-    for (std::size_t cell = 0; cell < kCellsPerBlock; ++cell) {
+    for (std::size_t cell = 0; cell < kCellsPerBlock && !keeps_silent_; ++cell) {
       if (all || Area::page_of(cell) == page) {
         book.reported[cell].store(book.protections.load());
       }
@@ -210,6 +211,7 @@ class WpWatcher final : public UffdWatcher {
 
   static constexpr double kProtect = 0.3;
   bool whole_next_ = false;
+  bool keeps_silent_ = false;  // provoked: as if the kernel had not told
   Counter protected_, refused_;
 };
 
