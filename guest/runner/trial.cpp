@@ -170,9 +170,12 @@ bool Trial::enough() const {
 }
 
 // On a starved host the time may be over before anything was tried: then there is some more.
+bool is_time_over(double elapsed_s, double budget_s, std::uint64_t rounds) {
+  return elapsed_s >= budget_s + (rounds < kLeastRounds ? std::min(budget_s, kMoreSeconds) : 0);
+}
+
 bool Trial::is_time_over() const {
-  const bool too_few = state_.round.load() < kLeastRounds;
-  return elapsed_s() >= plan_.seconds + (too_few ? std::min(plan_.seconds, kMoreSeconds) : 0);
+  return mmquake::is_time_over(elapsed_s(), plan_.seconds, state_.round.load());
 }
 
 // One round: all roles run until they have arrived, or one of them is over its limit.

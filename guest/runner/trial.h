@@ -25,6 +25,10 @@ class Widener {
   virtual Result<std::vector<WidenerCount>> read() = 0;
 };
 
+// Is a trial's guest time used up? On a host without time for it there is some more until a few
+// rounds have begun.
+bool is_time_over(double elapsed_s, double budget_s, std::uint64_t rounds);
+
 class Trial {
  public:
   // Everything outlives the trial. `widener` may be null: a plan that widens is then broken.

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <random>
 
+#include "guest/protocol/composition.h"
 #include "host/cli/commands.h"
 #include "host/cli/interrupt.h"
 #include "host/cli/status_line.h"
@@ -18,6 +19,11 @@ Result<GuestPlan> guest_plan(const Session& session, const RunOptions& options) 
   if (!params) return tl::make_unexpected(params.error());
   if (auto fits = session.workloads().check_params(options.workload, *params); !fits) {
     return tl::make_unexpected(fits.error());
+  }
+  if (options.workload == kComposeWorkload) {
+    if (const auto wrong = objection(Composition::from_params(*params))) {
+      return usage(*wrong + " (mmquake compose --space shows what goes together)");
+    }
   }
   guest.workload = options.workload;
   guest.params = *params;

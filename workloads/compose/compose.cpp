@@ -387,6 +387,11 @@ Result<> Compose::verify_work() {
   if (cells_checked_.value() == 0) {
     return broken("no cell was ever read");
   }
+  const std::string& mover = world_->composition[Slot::kMover];
+  if (mover != kNoWord && migrations_.value() == 0) {
+    return skipped(fmt::format("{} migrated nothing on {}: pgmigrate_success did not grow", mover,
+                               world_->composition[Slot::kBacking]));
+  }
   for (const Part& part : parts_) {
     if (part.done.value() == 0) {
       const std::string word = part.name == "mover"       ? world_->composition[Slot::kMover]
