@@ -6,21 +6,13 @@
 
 #include "guest/memory/text_file.h"
 #include "workloads/compose/compose.h"
+#include "workloads/migration/checks_in_turn.h"
 
 namespace mmquake {
 namespace {
 
 constexpr std::chrono::seconds kSettle{5};
 constexpr std::uint64_t kCountsEvery = 4;  // folding the per-CPU counts costs a few ms
-
-FindingRecord finding(const char* kind, std::string_view text) {
-  const std::size_t title = std::min(text.find('\n'), text.size());
-  FindingRecord record;
-  record.kind = kind;
-  record.title = text.substr(0, title);
-  record.evidence["details"] = text.substr(std::min(title + 1, text.size()));
-  return record;
-}
 
 }  // namespace
 
@@ -53,25 +45,19 @@ std::optional<FindingRecord> Compose::check() {
   world_->book->deeds_done.store(0);
   world_->book->users_done.store(0);
   if (const auto damage = world_->book->damage.take()) {
-    return finding("corruption", *damage);
+    return finding_of("corruption", *damage);
   }
   if (const auto misplaced = world_->book->misplaced.take()) {
-    return finding("misplacement", *misplaced);
+    return finding_of("misplacement", *misplaced);
   }
   if (world_->book->error.is_set()) {
     return std::nullopt;  // verify_work() tells
   }
-  using Check = Result<std::optional<FindingRecord>> (Compose::*)();
-  for (const Check look :
-       {&Compose::check_content, &Compose::check_places, &Compose::check_counts}) {
-    Result<std::optional<FindingRecord>> verdict = (this->*look)();
-    if (!verdict) {
-      fail(verdict.error());
-      return std::nullopt;
-    }
-    if (*verdict) {
-      return *verdict;
-    }
+  const auto found = first_finding<Compose>(
+      *this, {&Compose::check_content, &Compose::check_places, &Compose::check_counts},
+      [this](const Error& error) { fail(error); });
+  if (found || world_->book->error.is_set()) {
+    return found;
   }
   if (Result<> counted = count_kernel_events(); !counted) {
     fail(counted.error());
@@ -101,7 +87,7 @@ Result<std::optional<FindingRecord>> Compose::check_content() {
       }
       const CellLook look = look_at_cell(area.at(block, cell), book, area.block(block).mark);
       if (auto damage = area.judge(block, cell, look, "the check", checks_)) {
-        return std::optional(finding("corruption", *damage));
+        return std::optional(finding_of("corruption", *damage));
       }
     }
   }
@@ -208,7 +194,7 @@ Result<std::optional<FindingRecord>> Compose::check_counts() {
   if (!wrong) {
     return tl::make_unexpected(wrong.error());
   }
-  return *wrong ? std::optional(finding("leak", **wrong)) : std::nullopt;
+  return *wrong ? std::optional(finding_of("leak", **wrong)) : std::nullopt;
 }
 
 Result<> Compose::count_kernel_events() {

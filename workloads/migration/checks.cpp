@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "workloads/migration/checks_in_turn.h"
 #include "workloads/migration/migrate_verify.h"
 
 namespace mmquake {
@@ -45,18 +46,14 @@ std::optional<FindingRecord> MigrateVerify::check() {
     return std::nullopt;  // verify_work() tells
   }
   book_->rebuild_region.store(kNoRegion);
-  using Check = Verdict (MigrateVerify::*)();
-  for (const Check look : {&MigrateVerify::check_content, &MigrateVerify::check_places,
-                           &MigrateVerify::check_hugetlb, &MigrateVerify::check_isolated,
-                           &MigrateVerify::check_quiet_moves, &MigrateVerify::check_quiet_bind}) {
-    Verdict verdict = (this->*look)();
-    if (!verdict) {
-      fail(verdict.error());
-      return std::nullopt;
-    }
-    if (*verdict) {
-      return *verdict;
-    }
+  const auto found = first_finding<MigrateVerify>(
+      *this,
+      {&MigrateVerify::check_content, &MigrateVerify::check_places, &MigrateVerify::check_hugetlb,
+       &MigrateVerify::check_isolated, &MigrateVerify::check_quiet_moves,
+       &MigrateVerify::check_quiet_bind},
+      [this](const Error& error) { fail(error); });
+  if (found || book_->error.is_set()) {
+    return found;
   }
   if (Result<> counted = count_kernel_events(); !counted) {
     fail(counted.error());
@@ -73,11 +70,7 @@ std::optional<FindingRecord> MigrateVerify::reported_damage() {
   if (!text) {
     return std::nullopt;
   }
-  const std::size_t title = std::min(text->find('\n'), text->size());
-  FindingRecord record = finding("corruption", text->substr(0, title), "");
-  record.role.clear();
-  record.evidence["details"] = text->substr(std::min(title + 1, text->size()));
-  return record;
+  return finding_of("corruption", *text);
 }
 
 MigrateVerify::Verdict MigrateVerify::check_content() {
