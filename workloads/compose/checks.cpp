@@ -53,7 +53,7 @@ std::optional<FindingRecord> Compose::check() {
   if (world_->book->error.is_set()) {
     return std::nullopt;  // verify_work() tells
   }
-  const auto found = first_finding<Compose>(
+  std::optional<FindingRecord> found = first_finding<Compose>(
       *this, {&Compose::check_content, &Compose::check_places, &Compose::check_counts},
       [this](const Error& error) { fail(error); });
   if (found || world_->book->error.is_set()) {

@@ -46,7 +46,7 @@ std::optional<FindingRecord> MigrateVerify::check() {
     return std::nullopt;  // verify_work() tells
   }
   book_->rebuild_region.store(kNoRegion);
-  const auto found = first_finding<MigrateVerify>(
+  std::optional<FindingRecord> found = first_finding<MigrateVerify>(
       *this,
       {&MigrateVerify::check_content, &MigrateVerify::check_places, &MigrateVerify::check_hugetlb,
        &MigrateVerify::check_isolated, &MigrateVerify::check_quiet_moves,
