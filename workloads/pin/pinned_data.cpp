@@ -59,6 +59,7 @@ class PinnedData final : public Workload {
   Result<> play(RoleContext& context);
   Result<> turn(std::uint64_t generation);
   Result<std::vector<PageEntry>> pages() const;
+  void await_movers(RoleContext& context);
   void compare(const std::vector<std::byte>& seen, std::uint64_t generation, const char* title);
   void compare_pages(const std::vector<PageEntry>& before, const std::vector<PageEntry>& now);
   void report(const char* kind, const char* title, std::string detail);
@@ -79,7 +80,8 @@ class PinnedData final : public Workload {
   std::uint64_t generation_ = 0;
   std::optional<FindingRecord> finding_;
   std::optional<Error> error_, mover_error_;
-  std::atomic<bool> round_over_{false};
+  std::size_t mover_turn_ = 0;  // goes on over the rounds: a short one must not always see the first
+  std::atomic<bool> round_over_{false}, mover_gone_{false};
   std::atomic<std::uint64_t> begun_{0}, ended_{0};
   Counter turns_, refused_, huge_pins_, migrations_, overlaps_;
   std::array<Counter, kMovers.size()> calls_;
@@ -208,10 +210,10 @@ Result<> PinnedData::play(RoleContext& context) {
   }
   for (int i = 0; i < kTurnsPerRound && !context.stopping() && !finding_; ++i) {
     const std::uint64_t ended = ended_.load();
-    if (provoke_ != "unpinned") {
-      if (Result<> done = turn(++generation_); !done) {
-        return done;
-      }
+    if (provoke_ == "unpinned") {
+      await_movers(context);
+    } else if (Result<> done = turn(++generation_); !done) {
+      return done;
     }
     Result<std::vector<PageEntry>> now = pages();
     if (!now) {
@@ -224,6 +226,15 @@ Result<> PinnedData::play(RoleContext& context) {
     sched_yield();
   }
   return provoke_ == "unpinned" ? Result<>() : device_->unpin();
+}
+
+// Each of them has had a go since. Then the pages come back, so that it shows where they are now.
+void PinnedData::await_movers(RoleContext& context) {
+  const std::uint64_t goal = begun_.load() + movers_.size();
+  while (ended_.load() < goal && !mover_gone_.load() && !context.stopping()) {
+    sched_yield();
+  }
+  std::memcpy(seen_.data(), region_.data(), kHugePage);
 }
 
 // Each word of a page says which page, which generation and who wrote it.
@@ -348,14 +359,15 @@ void PinnedData::count_free_pages_that_moved() {
 }
 
 void PinnedData::move(RoleContext& context) {
-  for (std::size_t turn = 0; !round_over_.load() && !context.stopping() && !mover_error_; ++turn) {
+  for (; !round_over_.load() && !context.stopping() && !mover_error_; ++mover_turn_) {
     begun_.fetch_add(1);
-    move_once(movers_[turn % movers_.size()], turn / movers_.size() + context.round());
+    move_once(movers_[mover_turn_ % movers_.size()], mover_turn_ / movers_.size());
     ended_.store(begun_.load());
     count_free_pages_that_moved();
     context.step();
     sched_yield();
   }
+  mover_gone_.store(mover_error_.has_value());
   round_over_.store(false);
 }
 
