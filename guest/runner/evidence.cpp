@@ -70,6 +70,12 @@ TaskEvidence take_evidence(int pid, int tid) {
   return evidence;
 }
 
+bool is_runnable(int pid, int tid) {
+  const std::string status =
+      read_all("/proc/" + std::to_string(pid) + "/task/" + std::to_string(tid) + "/status");
+  return status.find("\nState:\tR") != std::string::npos;
+}
+
 std::string blamed_function(std::string_view stack, std::string_view wchan) {
   std::string_view waiting;
   while (!stack.empty()) {

@@ -20,6 +20,9 @@ struct TaskEvidence {
 
 TaskEvidence take_evidence(int pid, int tid);
 
+// Runs or waits for a CPU (state R); false also for a task that is gone.
+bool is_runnable(int pid, int tid);
+
 // The topmost function of a kernel stack that is not part of the scheduler or of a sleeping
 // lock, without offset and compiler suffix (".isra.0"): what is stable between runs and says
 // most. Falls back to wchan; empty when neither names a function.

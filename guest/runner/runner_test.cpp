@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
 // The runner's parts: random streams, counters, parameters, requirements, blame.
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <array>
+#include <atomic>
 #include <filesystem>
 #include <fstream>
 #include <set>
+#include <thread>
 
 #include "guest/runner/bug_switches.h"
 #include "guest/runner/describe.h"
@@ -225,6 +229,26 @@ TEST(Evidence, ATaskThatIsGone) {
   const TaskEvidence seen = take_evidence(getpid(), 0);
   EXPECT_FALSE(seen.alive);
   EXPECT_TRUE(seen.wchan.empty());
+}
+
+TEST(Evidence, WhoAsksIsRunnableAndWhoReadsAnEmptyPipeIsNot) {
+  EXPECT_TRUE(is_runnable(getpid(), gettid()));
+  std::array<int, 2> ends{};
+  ASSERT_EQ(pipe2(ends.data(), O_CLOEXEC), 0);
+  std::atomic<int> tid{0};
+  std::thread reader([&] {
+    tid.store(gettid());
+    char byte = 0;
+    EXPECT_EQ(read(ends[0], &byte, 1), 1);
+  });
+  while (tid.load() == 0 || is_runnable(getpid(), tid.load())) {
+    std::this_thread::yield();
+  }
+  EXPECT_EQ(write(ends[1], "x", 1), 1);
+  reader.join();
+  EXPECT_FALSE(is_runnable(getpid(), tid.load())) << "it is gone";
+  close(ends[0]);
+  close(ends[1]);
 }
 
 TEST(Evidence, OurselvesAreAliveAndHaveAStatus) {

@@ -303,7 +303,12 @@ Result<std::vector<std::uint32_t>> Trial::stuck_after_grace() {
     }
     now = std::chrono::steady_clock::now();
   }
-  if (state_.cpu_work.behind(goal) > suspects.size()) {
+  // Who sleeps keeps no CPU from the work.
+  const auto on_cpu = std::count_if(suspects.begin(), suspects.end(), [this](const auto& suspect) {
+    const RoleSlot& slot = state_.roles[suspect.first];
+    return is_runnable(slot.pid.load(), slot.tid.load());
+  });
+  if (state_.cpu_work.behind(goal) > static_cast<std::uint32_t>(on_cpu)) {
     stuck_for_good_ = true;
     return broken(fmt::format("{} CPUs got no time from the host for {} s: it is too busy",
                               state_.cpu_work.behind(goal), scaled(kGraceWorkLimit) / seconds(1)));
