@@ -343,6 +343,29 @@ std::optional<std::string> objection(const Composition& composition) {
   return std::nullopt;
 }
 
+bool go_together(Slot slot, std::string_view word, Slot other_slot, std::string_view other) {
+  std::vector<Composition> with(1);
+  with[0].set(slot, word);
+  with[0].set(other_slot, other);
+  // What is open is tried with every word; a second disturber or a watcher forbids more, never
+  // less.
+  for (const Slot open : {Slot::kBacking, Slot::kDisturber}) {
+    if (open == slot || open == other_slot) {
+      continue;
+    }
+    std::vector<Composition> filled = open == Slot::kBacking ? std::vector<Composition>() : with;
+    for (const Composition& base : with) {
+      for (const Ingredient& one : ingredients(open)) {
+        filled.push_back(base);
+        filled.back().set(open, one.name);
+      }
+    }
+    with = std::move(filled);
+  }
+  return std::any_of(with.begin(), with.end(),
+                     [](const Composition& one) { return !objection(one); });
+}
+
 std::vector<Composition> smaller(const Composition& composition) {
   std::vector<Composition> out;
   for (const Slot slot : {Slot::kWatcher, Slot::kDisturber2, Slot::kDisturber, Slot::kMover}) {

@@ -94,6 +94,9 @@ class Composition {
 // Why the composition says nothing, or would accuse an innocent kernel. nullopt: it may run.
 std::optional<std::string> objection(const Composition& composition);
 
+// Has any allowed composition both words? A word of kDisturber may be either of the two.
+bool go_together(Slot slot, std::string_view word, Slot other_slot, std::string_view other);
+
 // The compositions that have one ingredient less, those that are allowed alone; the backing stays.
 std::vector<Composition> smaller(const Composition& composition);
 

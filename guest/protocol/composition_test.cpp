@@ -85,6 +85,32 @@ TEST(Composition, EveryIngredientGoesWithSomething) {
   }
 }
 
+TEST(Composition, TwoWordsGoTogetherIfAnyCompositionHasThem) {
+  std::set<std::pair<std::string, std::string>> seen;
+  for (const Composition& one : all_compositions()) {
+    for (const auto& [slot, other] :
+         {std::pair(Slot::kBacking, Slot::kMover), std::pair(Slot::kBacking, Slot::kDisturber),
+          std::pair(Slot::kMover, Slot::kDisturber)}) {
+      seen.emplace(one[slot], one[other]);
+      if (other == Slot::kDisturber && one.has(Slot::kDisturber2)) {
+        seen.emplace(one[slot], one[Slot::kDisturber2]);
+      }
+    }
+  }
+  for (const auto& [slot, other] :
+       {std::pair(Slot::kBacking, Slot::kMover), std::pair(Slot::kBacking, Slot::kDisturber),
+        std::pair(Slot::kMover, Slot::kDisturber)}) {
+    for (const Ingredient& a : ingredients(slot)) {
+      for (const Ingredient& b : ingredients(other)) {
+        EXPECT_EQ(go_together(slot, a.name, other, b.name),
+                  seen.contains({std::string(a.name), std::string(b.name)}))
+            << a.name << " and " << b.name;
+      }
+    }
+  }
+  EXPECT_TRUE(go_together(Slot::kBacking, "anon-4k", Slot::kMover, kNoWord));
+}
+
 TEST(Composition, SmallerOnesHaveOnePartLess) {
   const Composition one = of("anon-thp", "mbind", "dontneed", "mlock", "io_uring");
   const std::vector<Composition> less = smaller(one);

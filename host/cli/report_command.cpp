@@ -54,17 +54,6 @@ Result<std::set<std::string>> signatures_before(const Store& store, std::int64_t
   return out;
 }
 
-// With the choices that no trial has had yet, if the workloads are at hand.
-void complete_coverage(CampaignReport& report) {
-  const auto composed = [](const StoredTrial& trial) { return trial.workload == kComposer; };
-  if (std::none_of(report.trials.begin(), report.trials.end(), composed)) return;
-  const auto workloads = WorkloadCatalogue::open(guest_binary());
-  if (!workloads) return;
-  if (const auto composer = workloads->find(kComposer)) {
-    report.coverage = coverage(report.trials, &*composer);
-  }
-}
-
 Result<CampaignReport> read_report(const CommonOptions& common, const ReportOptions& options) {
   double since = 0;
   if (!options.since.empty()) {
@@ -83,9 +72,7 @@ Result<CampaignReport> read_report(const CommonOptions& common, const ReportOpti
   std::erase_if(*trials, [&](const StoredTrial& trial) {
     return trial.state == TrialState::kEnded && trial.ended_at < since;
   });
-  CampaignReport report = summarise(*campaign, std::move(*trials), *earlier);
-  complete_coverage(report);
-  return report;
+  return summarise(*campaign, std::move(*trials), *earlier);
 }
 
 Result<> write_formats(const CampaignReport& report, const ReportOptions& options) {
@@ -181,7 +168,8 @@ int report_campaign(const CommonOptions& common, const ReportOptions& options) {
   if (!report) return fail(report.error());
   if (auto written = write_formats(*report, options); !written) return fail(written.error());
   if (common.json) {
-    const auto json = soak_json(report->campaign, report->trials);
+    auto json = soak_json(report->campaign, report->trials);
+    json["coverage"] = coverage_json(report->coverage);
     fmt::print("{}\n", json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
   } else if (options.ktap) {
     fmt::print("{}", campaign_ktap(*report));

@@ -4,42 +4,25 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <iterator>
+#include <nlohmann/json.hpp>
 #include <set>
 
+#include "guest/protocol/composition.h"
 #include "host/report/report.h"
 
 namespace mmquake {
 namespace {
 
-constexpr const char* kNone = "none";
-
-const WorkloadParam* param_of(const WorkloadDescription* composer, const std::string& name) {
-  if (composer == nullptr) return nullptr;
-  const auto at = std::find_if(composer->params.begin(), composer->params.end(),
-                               [&](const WorkloadParam& param) { return param.name == name; });
-  return at == composer->params.end() ? nullptr : &*at;
-}
-
-// Empty if the trial does not say and nobody knows the default.
-std::string value_of(const StoredTrial& trial, const std::string& name,
-                     const WorkloadDescription* composer) {
-  const auto given = trial.params.find(name);
-  if (given != trial.params.end()) return given->second;
-  const WorkloadParam* param = param_of(composer, name);
-  return param == nullptr ? "" : param->default_value;
-}
-
-// The trial's values of the first parameter and of those like it (disturber, disturber2). "none" is
-// a value of its own when all are.
-std::set<std::string> values_of(const StoredTrial& trial, const std::string& name,
-                                const WorkloadDescription* composer) {
-  std::set<std::string> out;
-  for (const std::string& one : {name, name + "2"}) {
-    const std::string value = value_of(trial, one, composer);
-    if (!value.empty()) out.insert(value);
+// The trial's words in the slot. kNoWord is a word of its own where no disturber stands.
+std::set<std::string> words_of(const Composition& composition, Slot slot) {
+  std::set<std::string> out{composition[slot]};
+  if (slot == Slot::kDisturber && composition.has(Slot::kDisturber2)) {
+    out.insert(composition[Slot::kDisturber2]);
+    out.erase(std::string(kNoWord));
   }
-  if (out.size() > 1) out.erase(kNone);
   return out;
 }
 
@@ -50,38 +33,55 @@ void count(CoverageCell& cell, Outcome verdict) {
   cell.skipped += verdict == Outcome::kSkipped ? 1 : 0;
 }
 
-// The workload's choices in its order, then what else has occurred.
-std::vector<std::string> axis(const std::set<std::string>& seen, const WorkloadParam* param) {
+bool is_known(Slot slot, const std::string& word) {
+  return word == kNoWord ? slot != Slot::kBacking : find_ingredient(slot, word) != nullptr;
+}
+
+// The composer's words in its order, then what else has occurred (in an older store, say).
+std::vector<std::string> axis(const std::set<std::string>& seen, Slot slot) {
   std::vector<std::string> out;
-  if (param != nullptr) out = param->choices;
-  for (const std::string& value : seen) {
-    if (std::find(out.begin(), out.end(), value) == out.end()) out.push_back(value);
-  }
+  if (slot != Slot::kBacking) out.emplace_back(kNoWord);
+  for (const Ingredient& one : ingredients(slot)) out.emplace_back(one.name);
+  std::copy_if(seen.begin(), seen.end(), std::back_inserter(out),
+               [slot](const std::string& word) { return !is_known(slot, word); });
   return out;
 }
 
-CoverageMap map_of(const std::vector<StoredTrial>& trials, const std::string& row_param,
-                   const std::string& column_param, const WorkloadDescription* composer) {
+void mark_impossible(CoverageMap& map, Slot row, Slot column) {
+  for (const std::string& one : map.rows) {
+    for (const std::string& other : map.columns) {
+      if (is_known(row, one) && is_known(column, other) && !map.cells.contains({one, other}) &&
+          !go_together(row, one, column, other)) {
+        map.impossible.insert({one, other});
+      }
+    }
+  }
+}
+
+CoverageMap map_of(const std::vector<StoredTrial>& trials, Slot row, Slot column) {
   CoverageMap out;
-  out.row_param = row_param;
-  out.column_param = column_param;
+  out.row_param = to_string(row);
+  out.column_param = to_string(column);
   std::set<std::string> rows;
   std::set<std::string> columns;
   for (const StoredTrial& trial : trials) {
-    if (trial.workload != kComposer || trial.state != TrialState::kEnded) continue;
-    const std::string row = value_of(trial, row_param, composer);
-    if (row.empty()) continue;
-    for (const std::string& column : values_of(trial, column_param, composer)) {
-      CoverageCell& cell = out.cells[{row, column}];
-      count(cell, trial.verdict);
-      out.most = std::max(out.most, cell.ran);
-      rows.insert(row);
-      columns.insert(column);
+    if (trial.workload != kComposeWorkload || trial.state != TrialState::kEnded) continue;
+    const Composition composition = Composition::from_params(trial.params);
+    if (!composition.has(Slot::kBacking)) continue;
+    for (const std::string& one : words_of(composition, row)) {
+      for (const std::string& other : words_of(composition, column)) {
+        CoverageCell& cell = out.cells[{one, other}];
+        count(cell, trial.verdict);
+        out.most = std::max(out.most, cell.ran);
+        rows.insert(one);
+        columns.insert(other);
+      }
     }
   }
   if (out.cells.empty()) return out;
-  out.rows = axis(rows, param_of(composer, row_param));
-  out.columns = axis(columns, param_of(composer, column_param));
+  out.rows = axis(rows, row);
+  out.columns = axis(columns, column);
+  mark_impossible(out, row, column);
   return out;
 }
 
@@ -113,11 +113,13 @@ std::string legend(const CoverageMap& map) {
 
 }  // namespace
 
-std::vector<CoverageMap> coverage(const std::vector<StoredTrial>& trials,
-                                  const WorkloadDescription* composer) {
+std::vector<CoverageMap> coverage(const std::vector<StoredTrial>& trials) {
+  constexpr std::array<std::pair<Slot, Slot>, 3> kMaps{{{Slot::kBacking, Slot::kMover},
+                                                        {Slot::kBacking, Slot::kDisturber},
+                                                        {Slot::kMover, Slot::kDisturber}}};
   std::vector<CoverageMap> out;
-  for (const char* column : {"mover", "disturber"}) {
-    CoverageMap map = map_of(trials, "backing", column, composer);
+  for (const auto& [row, column] : kMaps) {
+    CoverageMap map = map_of(trials, row, column);
     if (!map.cells.empty()) out.push_back(std::move(map));
   }
   return out;
@@ -139,7 +141,8 @@ int heat_of(const CoverageMap& map, const CoverageCell& cell) {
 std::string coverage_words(const CoverageMap& map) {
   const auto ran = std::count_if(map.cells.begin(), map.cells.end(),
                                  [](const auto& one) { return one.second.ran > 0; });
-  return fmt::format("{} of {} pairs have run", ran, map.rows.size() * map.columns.size());
+  return fmt::format("{} of {} pairs have run", ran,
+                     map.rows.size() * map.columns.size() - map.impossible.size());
 }
 
 std::string coverage_text(const std::vector<CoverageMap>& maps) {
@@ -152,14 +155,39 @@ std::string coverage_text(const std::vector<CoverageMap>& maps) {
     for (const std::string& row : map.rows) {
       out += fmt::format("  {:<18}", one_line(row, 18));
       for (const std::string& column : map.columns) {
-        out += fmt::format(" {:>4}", cell_text(cell_at(map, row, column)));
+        out += fmt::format(" {:>4}", map.impossible.contains({row, column})
+                                         ? ""
+                                         : cell_text(cell_at(map, row, column)));
       }
       out += "\n";
     }
     out += legend(map);
   }
   if (out.empty()) return out;
-  return out + "  trials that ran; ! found something, . never ran, - skipped, x broken\n";
+  return out +
+         "  trials that ran; ! found something, . never ran, - skipped, x broken,\n"
+         "  nothing: the two do not go together\n";
+}
+
+nlohmann::json coverage_json(const std::vector<CoverageMap>& maps) {
+  nlohmann::json out = nlohmann::json::array();
+  for (const CoverageMap& map : maps) {
+    nlohmann::json pairs = nlohmann::json::array();
+    for (const std::string& row : map.rows) {
+      for (const std::string& column : map.columns) {
+        if (map.impossible.contains({row, column})) continue;
+        const CoverageCell cell = cell_at(map, row, column);
+        pairs.push_back({{map.row_param, row},
+                         {map.column_param, column},
+                         {"ran", cell.ran},
+                         {"found", cell.found},
+                         {"broken", cell.broken},
+                         {"skipped", cell.skipped}});
+      }
+    }
+    out.push_back({{"row", map.row_param}, {"column", map.column_param}, {"pairs", pairs}});
+  }
+  return out;
 }
 
 }  // namespace mmquake

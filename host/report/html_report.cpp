@@ -135,6 +135,13 @@ void add_matrix(Data& page, const CampaignReport& report) {
 Data heat_data(const CoverageMap& map, const std::string& row, const std::string& column) {
   const CoverageCell cell = cell_at(map, row, column);
   Data out = Data::type::object;
+  if (map.impossible.contains({row, column})) {
+    out.set("heat", "x");
+    out.set("found", Data(Data::type::bool_false));
+    out.set("text", "");
+    out.set("title", safe(fmt::format("{}, {}: do not go together", row, column)));
+    return out;
+  }
   out.set("heat", std::to_string(heat_of(map, cell)));
   out.set("found", cell.found > 0 ? number(cell.found) : Data(Data::type::bool_false));
   out.set("text", cell.ran > 0       ? std::to_string(cell.ran)

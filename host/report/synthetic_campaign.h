@@ -3,6 +3,7 @@
 // For tests: a campaign with every verdict in it, and a guest that wrote hostile titles.
 #pragma once
 
+#include "guest/protocol/composition.h"
 #include "host/report/campaign_report.h"
 
 namespace mmquake {
@@ -63,8 +64,8 @@ inline std::vector<StoredTrial> synthetic_trials() {
 inline StoredTrial composed_trial(std::uint64_t number, Outcome verdict,
                                   std::map<std::string, std::string> params) {
   StoredTrial trial = stored_trial(number, "clean", verdict);
-  trial.item = kComposer;
-  trial.workload = kComposer;
+  trial.item = std::string(kComposeWorkload);
+  trial.workload = std::string(kComposeWorkload);
   trial.params = std::move(params);
   return trial;
 }
