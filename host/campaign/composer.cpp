@@ -30,6 +30,7 @@ double none_share(Slot slot) {
 
 constexpr int kTries = 10000;
 constexpr double kFloor = 0.25;
+constexpr double kNewShapeReward = 0.75;
 
 // std::uniform_real_distribution may differ between libraries, and a seed has to mean the same.
 double unit(std::mt19937_64& random) {
@@ -124,7 +125,7 @@ void Composer::learn_lack(const std::string& kernel, const Composition& composit
 void Composer::learn(const ComposedTrial& trial) {
   const Composition& composition = trial.composition;
   if ((trial.seconds <= 0 && trial.titles.empty()) || objection(composition)) return;
-  double reward = 0;
+  double reward = trial.new_log_shape ? kNewShapeReward : 0;
   for (const std::string& title : trial.titles) {
     if (titles_.insert(title).second) reward = 1;
   }

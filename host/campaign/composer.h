@@ -28,6 +28,7 @@ struct ComposedTrial {
   double seconds = 0;          // guest time
   std::uint64_t overlaps = 0;  // how often two of its parts were at work at once
   std::vector<std::string> titles;
+  bool new_log_shape = false;  // its kernel printed something new to the campaign
 };
 
 // Without learning each slot is drawn evenly among its words (kNoWord with a fixed chance), and a
@@ -37,8 +38,9 @@ struct ComposedTrial {
 // that have ended and those of them that had the word: the upper confidence bound of UCB1 (Auer,
 // Cesa-Bianchi and Fischer, Machine Learning 47, 2002), used as a weight and not as a maximum, so
 // that no word ever dies out. A trial's reward is 1 if it found a title that the campaign had not
-// seen, else its overlaps per second against the best of its backing so far, times 1/2. Rewards
-// fade by kFade a trial: what raised them lately counts more.
+// seen, else 3/4 if its kernel printed a line of a shape that is new, else its overlaps per second
+// against the best of its backing so far, times 1/2. Rewards fade by kFade a trial: what raised
+// them lately counts more.
 //
 // Pure: the same seed after the same trials gives the same draw, so a resumed campaign goes on as
 // it would have.

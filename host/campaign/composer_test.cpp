@@ -99,6 +99,22 @@ TEST(Composer, ANewTitleIsARewardOnceOnly) {
   EXPECT_GT(composer.weight(Slot::kMover, "mbind"), composer.weight(Slot::kMover, "cpuset"));
 }
 
+TEST(Composer, ANewLineInTheKernelsLogIsARewardToo) {
+  Composer composer;
+  Composition one;
+  one.set(Slot::kBacking, "anon-thp");
+  one.set(Slot::kMover, "mbind");
+  Composition two = one;
+  two.set(Slot::kMover, "cpuset");
+  Composition three = one;
+  three.set(Slot::kMover, "cma");
+  composer.learn({one, 10, 0, {}, true});
+  composer.learn({two, 10, 0, {}});
+  composer.learn({three, 10, 0, {"hang in f"}});
+  EXPECT_GT(composer.weight(Slot::kMover, "mbind"), composer.weight(Slot::kMover, "cpuset"));
+  EXPECT_GT(composer.weight(Slot::kMover, "cma"), composer.weight(Slot::kMover, "mbind"));
+}
+
 TEST(Composer, WhatAKernelLacksIsNotDrawnForItAgain) {
   Composer composer;
   Composition one;

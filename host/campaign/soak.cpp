@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cmath>
 #include <condition_variable>
+#include <iterator>
 #include <limits>
 #include <list>
 #include <mutex>
@@ -91,9 +92,24 @@ class Soak::Slots {
 
 namespace {
 
+constexpr std::size_t kMostLogShapes = 4096;  // a guest may print what it likes
+
 std::uint64_t counter_or_zero(const Counters& counters, const std::string& name) {
   const auto found = counters.find(name);
   return found == counters.end() ? 0 : found->second;
+}
+
+// Half of the trials are widened, each of them at one site in three: a site that the composition
+// does not come by costs nothing. By the seed alone, so that a trial that is started again widens
+// as before.
+std::vector<WidenSite> drawn_sites(const std::vector<WidenSite>& choices, std::uint64_t seed) {
+  std::vector<WidenSite> out;
+  if (choices.empty() || trial_seed(seed, 0) % 2 != 0) return out;
+  for (std::size_t i = 0; i < choices.size(); ++i) {
+    if (trial_seed(seed, i + 1) % 3 == 0) out.push_back(choices[i]);
+  }
+  if (out.empty()) out.push_back(choices[trial_seed(seed, 0) / 2 % choices.size()]);
+  return out;
 }
 
 StoredTrial planned_trial(const StoredCampaign& campaign, const CampaignItem& item,
@@ -213,6 +229,7 @@ Result<> Soak::load() {
       continue;
     }
     count(counts_, bugs_, trial);
+    log_shapes_.insert(trial.new_log_shapes.begin(), trial.new_log_shapes.end());
     if (trial.verdict == Outcome::kPassed) prune_passed(trial.directory);
     const auto item = std::find_if(items_.begin(), items_.end(), [&](const CampaignItem& one) {
       return item_label(one) == trial.item;
@@ -229,11 +246,7 @@ Result<> Soak::load() {
 CampaignItem Soak::item_of(const StoredTrial& trial, std::size_t item) const {
   CampaignItem out = items_[item];
   out.params = trial.params;
-  if (out.composed && !out.widen_choices.empty()) {
-    // By the seed alone, so that a trial that is started again widens as before.
-    const std::uint64_t drawn = trial_seed(trial.seed, 0) % (2 * out.widen_choices.size());
-    if (drawn < out.widen_choices.size()) out.widen = {out.widen_choices[drawn]};
-  }
+  if (out.composed) out.widen = drawn_sites(out.widen_choices, trial.seed);
   return out;
 }
 
@@ -255,7 +268,7 @@ void Soak::take_in(const StoredTrial& trial, std::size_t item, double now) {
       composer_.learn_lack(trial.kernel, drawn, trial.reason);
       outcome = Outcome::kPassed;  // what this composition lacks says nothing about the next one
     }
-    ComposedTrial composed{drawn, trial.seconds, trial.overlaps, {}};
+    ComposedTrial composed{drawn, trial.seconds, trial.overlaps, {}, !trial.new_log_shapes.empty()};
     for (const StoredFinding& finding : trial.findings) composed.titles.push_back(finding.title);
     composer_.learn(composed);
   }
@@ -393,6 +406,10 @@ Result<bool> Soak::settle(Slot slot) {
   trial.wall_seconds = world_.now() - slot.began;
   if (result) {
     fill_in(trial, *result);
+    std::copy_if(result->log_shapes.begin(), result->log_shapes.end(),
+                 std::back_inserter(trial.new_log_shapes), [this](const std::string& shape) {
+                   return log_shapes_.size() < kMostLogShapes && log_shapes_.insert(shape).second;
+                 });
   } else {
     trial.verdict =
         result.error().kind == ErrorKind::kSkipped ? Outcome::kSkipped : Outcome::kBroken;

@@ -143,6 +143,7 @@ class Soak {
   std::vector<StoredTrial> again_;  // planned or killed: these come first
   SoakCounts counts_;
   std::set<std::string> bugs_;  // signatures
+  std::set<std::string> log_shapes_;
   std::uint64_t next_number_ = 1;
   std::uint64_t ended_here_ = 0;
   double began_ = 0;  // world's now at the start of this run

@@ -177,6 +177,49 @@ TEST_F(SoakTest, AResumedCompositionIsTheOneThatWasPlanned) {
   ASSERT_EQ(run(second).value(), SoakEnd::kBudget);
 }
 
+TEST_F(SoakTest, HalfOfTheCompositionsAreWidenedAtSomeSites) {
+  items_ = {fake_item("compose", "k")};
+  items_[0].composed = true;
+  for (const char* site : {"a", "b", "c", "d", "e", "f"}) {
+    items_[0].widen_choices.emplace_back().site = site;
+  }
+  campaign_.budget_trials = 400;
+  std::map<std::string, int> drawn;
+  int widened = 0;
+  FakeWorld world([&](const TrialPlan& plan, auto, const auto&) {
+    widened += plan.guest.widen.empty() ? 0 : 1;
+    for (const WidenSite& site : plan.guest.widen) ++drawn[site.site];
+    return passed_trial();
+  });
+  ASSERT_EQ(run(world).value(), SoakEnd::kBudget);
+  // Five standard deviations of 400 fair draws are 50.
+  EXPECT_NEAR(widened, 200, 50);
+  ASSERT_EQ(drawn.size(), 6U);
+  for (const auto& [site, count] : drawn) EXPECT_NEAR(count, widened / 3, 40) << site;
+}
+
+TEST_F(SoakTest, ALogShapeIsNewOnceInACampaign) {
+  const auto run_trial = [](FakeWorld& world, std::uint64_t number) {
+    TrialResult out = passed_trial();
+    out.log_shapes = {"always"};
+    if (number > 2) out.log_shapes.insert("from the third on");
+    if (number == 2) world.stop = true;
+    return out;
+  };
+  FakeWorld first(
+      [&](const auto&, std::uint64_t number, const auto&) { return run_trial(first, number); });
+  ASSERT_EQ(run(first).value(), SoakEnd::kInterrupted);
+  FakeWorld second(
+      [&](const auto&, std::uint64_t number, const auto&) { return run_trial(second, number); });
+  ASSERT_EQ(run(second).value(), SoakEnd::kBudget);
+  const auto all = trials();
+  ASSERT_GT(all.size(), 3U);
+  EXPECT_THAT(all[0].new_log_shapes, testing::ElementsAre("always"));
+  EXPECT_THAT(all[1].new_log_shapes, testing::IsEmpty());
+  EXPECT_THAT(all[2].new_log_shapes, testing::ElementsAre("from the third on"));
+  EXPECT_THAT(all[3].new_log_shapes, testing::IsEmpty());
+}
+
 TEST_F(SoakTest, EndsWhenNothingIsLeft) {
   FakeWorld world([](const auto&, auto, const auto&) {
     TrialResult out = passed_trial();

@@ -9,6 +9,7 @@
 #include <fstream>
 #include <system_error>
 
+#include "host/console/log_shapes.h"
 #include "host/console/symbolizer.h"
 
 namespace mmquake {
@@ -51,6 +52,7 @@ class Watch {
   Deadlines deadlines_;
   Observation seen_;
   ConsoleParser console_;
+  LogShapes shapes_;
   HostWatch host_;
   RecordReader virtio_, serial_;
   std::ofstream records_;
@@ -124,6 +126,7 @@ Result<> Watch::take_record(Record record, Machine& machine) {
 
 Result<> Watch::take(const MachineActivity& activity, Machine& machine) {
   console_.feed(activity.console);
+  if (seen_.hello) shapes_.feed(activity.console);
   for (Record& record : virtio_.feed(activity.records_virtio)) {
     if (auto done = take_record(std::move(record), machine); !done) return done;
   }
@@ -280,6 +283,7 @@ void Watch::fill(TrialResult& result) const {
   result.wall_seconds = seconds_since(start_);
   result.channel = seen_.channel;
   result.console_bytes = console_.bytes();
+  result.log_shapes = shapes_.shapes();
 }
 
 BootRequest boot_request(const TrialPlan& plan) {

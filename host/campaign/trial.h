@@ -6,6 +6,7 @@
 #include <chrono>
 #include <filesystem>
 #include <functional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -50,6 +51,7 @@ struct TrialResult {
   double wall_seconds = 0;  // from start to the end of the VM, host time
   RecordReader::Stats channel;
   std::uint64_t console_bytes = 0;
+  std::set<std::string> log_shapes;  // of what the kernel printed since the first hello
   std::filesystem::path directory;
 };
 

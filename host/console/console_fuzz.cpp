@@ -11,6 +11,7 @@
 #include <string_view>
 
 #include "host/console/console.h"
+#include "host/console/log_shapes.h"
 #include "host/console/signature.h"
 
 namespace {
@@ -70,6 +71,16 @@ void check_signature(std::string_view text) {
   require(std::all_of(own.begin(), own.end(), [](char c) { return c >= 0x20 && c < 0x7f; }));
 }
 
+void check_shapes(std::string_view text) {
+  mmquake::LogShapes own;
+  own.feed(text);
+  require(own.shapes().size() <= mmquake::LogShapes::kMost);
+  for (const std::string& shape : own.shapes()) {
+    require(!shape.empty() && shape.size() <= mmquake::LogShapes::kLength);
+    require(std::all_of(shape.begin(), shape.end(), [](char c) { return c >= 0x20 && c < 0x7f; }));
+  }
+}
+
 void check_escape(std::string_view text) {
   const std::string escaped = mmquake::escape_for_terminal(text);
   require(escaped.size() <= 4 * text.size());
@@ -103,5 +114,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
           pieces.dropped_reports() == whole.dropped_reports());
   check_escape(input.substr(0, 512));
   check_signature(input);
+  check_shapes(input);
   return 0;
 }

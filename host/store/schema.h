@@ -6,7 +6,7 @@ namespace mmquake {
 // "MMQk" in SQLite's header: `file` and our open() tell a store from any other database by it.
 inline constexpr int kApplicationId = 0x4d4d516b;
 // Goes up with every change of the tables; open() brings an older file up to it, step by step.
-inline constexpr int kSchemaVersion = 2;
+inline constexpr int kSchemaVersion = 3;
 
 // seed is a 64-bit pattern: SQLite's integers have a sign.
 inline constexpr const char* kSchema = R"sql(
@@ -49,6 +49,7 @@ CREATE TABLE trial (
   overlaps INTEGER,
   directory TEXT,
   repeat TEXT,
+  new_log_shapes TEXT NOT NULL DEFAULT '[]',
   UNIQUE (campaign, number),
   CHECK ((state = 'ended') = (verdict IS NOT NULL)),
   CHECK (state = 'planned' OR attempt > 0)

@@ -50,6 +50,18 @@ std::map<std::string, std::string> params_of(const std::string& text) {
   return out;
 }
 
+std::string strings_text(const std::vector<std::string>& strings) {
+  return nlohmann::json(strings).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+std::vector<std::string> strings_of(const std::string& text) {
+  std::vector<std::string> out;
+  for (const auto& value : nlohmann::json::parse(text, nullptr, false)) {
+    if (value.is_string()) out.push_back(value.get<std::string>());
+  }
+  return out;
+}
+
 StoredCampaign campaign_from(const SQLite::Statement& row) {
   StoredCampaign out;
   out.id = row.getColumn("id").getInt64();
@@ -95,6 +107,7 @@ StoredTrial trial_from(const SQLite::Statement& row) {
   out.overlaps = unsigned_of(row.getColumn("overlaps"));
   out.directory = row.getColumn("directory").getString();
   out.repeat = row.getColumn("repeat").getString();
+  out.new_log_shapes = strings_of(row.getColumn("new_log_shapes").getString());
   return out;
 }
 
@@ -164,6 +177,9 @@ Result<> bring_up(SQLite::Database& database, const std::string& name) {
                               version, kSchemaVersion));
   }
   if (version < 2) sign_findings(database);
+  if (version < 3) {
+    database.exec("ALTER TABLE trial ADD COLUMN new_log_shapes TEXT NOT NULL DEFAULT '[]'");
+  }
   database.exec(fmt::format("PRAGMA user_version = {}", kSchemaVersion));
   transaction.commit();
   return {};
@@ -316,8 +332,9 @@ Result<> Store::end_trial(const StoredTrial& trial, double used_seconds) {
         *database_,
         "UPDATE trial SET state = 'ended', verdict = ?, reason = ?, kernel_key = ?, "
         "kernel_release = ?, ended_at = ?, seconds = ?, wall_seconds = ?, slowdown = ?, "
-        "rounds = ?, migrations = ?, overlaps = ?, directory = ?, repeat = ? "
-        "WHERE campaign = ? AND number = ? AND state = 'running' AND attempt = ? RETURNING id");
+        "rounds = ?, migrations = ?, overlaps = ?, directory = ?, repeat = ?, "
+        "new_log_shapes = ? WHERE campaign = ? AND number = ? AND state = 'running' AND attempt = "
+        "? RETURNING id");
     update.bind(1, std::string(to_string(trial.verdict)));
     update.bind(2, trial.reason);
     update.bind(3, trial.kernel_key);
@@ -331,9 +348,10 @@ Result<> Store::end_trial(const StoredTrial& trial, double used_seconds) {
     update.bind(11, signed_of(trial.overlaps));
     update.bind(12, trial.directory);
     update.bind(13, trial.repeat);
-    update.bind(14, trial.campaign);
-    update.bind(15, signed_of(trial.number));
-    update.bind(16, trial.attempt);
+    update.bind(14, strings_text(trial.new_log_shapes));
+    update.bind(15, trial.campaign);
+    update.bind(16, signed_of(trial.number));
+    update.bind(17, trial.attempt);
     if (!update.executeStep()) {
       return broken(
           fmt::format("store '{}': attempt {} of trial {} of campaign {} does not run, so it "

@@ -76,6 +76,8 @@ struct StoredTrial {
   std::string directory;
   std::string repeat;  // the command that repeats it
   std::vector<StoredFinding> findings;
+  // Of what its kernel printed, those that no trial of the campaign had before (LogShapes).
+  std::vector<std::string> new_log_shapes;
 };
 
 // One connection, for one thread. Errors are broken: "store 'PATH': what".

@@ -60,6 +60,7 @@ class StoreTest : public testing::Test {
     out.migrations = 8;
     out.overlaps = 9;
     out.repeat = "mmquake repro one";
+    out.new_log_shapes = {"Soft offlining pfn #", "\"quoted\""};
     if (verdict == Outcome::kFound) {
       out.findings.push_back({"hang in f", "hang", "oracle", "hang: hang in f", 1.5, 3});
     }
@@ -90,6 +91,7 @@ TEST_F(StoreTest, KeepsWhatItWasTold) {
   EXPECT_EQ(trials[0].params, trial(1).params);
   EXPECT_EQ(trials[0].seed, 0x8000000000000001);
   EXPECT_EQ(trials[0].overlaps, 9U);
+  EXPECT_EQ(trials[0].new_log_shapes, ended(1, Outcome::kFound).new_log_shapes);
   ASSERT_THAT(trials[0].findings, SizeIs(1));
   EXPECT_EQ(trials[0].findings[0].title, "hang in f");
   EXPECT_EQ(trials[0].findings[0].round, 3U);
@@ -190,7 +192,7 @@ void make_version_1(const fs::path& path) {
       "(2, 1, 'general protection fault in g', 'oops', 'console', 'old', 2, 0),"
       "(3, 1, 'BUG: unable to handle kernel paging request in g', 'oops', 'console', 'old2', 3, "
       "0)");
-  raw.exec("PRAGMA user_version = 1");
+  raw.exec("ALTER TABLE trial DROP COLUMN new_log_shapes; PRAGMA user_version = 1");
 }
 
 TEST_F(StoreTest, BringsAnOlderFileUpToDate) {
@@ -203,6 +205,7 @@ TEST_F(StoreTest, BringsAnOlderFileUpToDate) {
     auto again = Store::open(path_);
     ASSERT_TRUE(again) << again.error().message;
     const auto findings = again->trials(id_).value()[0].findings;
+    EXPECT_THAT(again->trials(id_).value()[0].new_log_shapes, IsEmpty()) << "it had none";
     ASSERT_THAT(findings, SizeIs(2)) << "one bug, seen as two sorts of bad access";
     EXPECT_EQ(findings[0].signature, "hang: hang in f");
     EXPECT_EQ(findings[0].round, 3U);
