@@ -41,6 +41,7 @@ class Reader {
   void read_cases(ConfigTable& root);
   void add_case(ConfigTable& root, const std::string& name, std::optional<std::size_t> index);
   void read_workload(ConfigTable& table);
+  static std::vector<WidenSite> read_sites(ConfigTable& table);
   void read_compose(ConfigTable& table);
   std::vector<std::vector<std::string>> read_bugs(ConfigTable& table, const std::string& kernel);
   // Of a table that may say less than the root.
@@ -55,6 +56,7 @@ class Reader {
   const WorkloadCatalogue& workloads_;
   CampaignSpec spec_;
   std::vector<std::string> kernels_, machines_;
+  std::vector<WidenSite> widen_;
   std::optional<double> trial_seconds_;
   std::set<std::string> labels_;
 };
@@ -209,6 +211,22 @@ std::vector<std::vector<std::string>> Reader::read_bugs(ConfigTable& table,
   return out;
 }
 
+std::vector<WidenSite> Reader::read_sites(ConfigTable& table) {
+  std::vector<WidenSite> out;
+  const std::vector<std::string> texts = table.names("widen");
+  for (std::size_t i = 0; i < texts.size(); ++i) {
+    auto site = parse_widen(texts[i]);
+    if (!site) {
+      table.complain_element("widen", i, "is wrong: " + site.error().message);
+      continue;
+    }
+    // Whether a composition comes by there is chance.
+    site->may_miss = true;
+    out.push_back(*site);
+  }
+  return out;
+}
+
 void Reader::read_compose(ConfigTable& table) {
   table.allow({"weight", "seconds", "kernels", "machines", "bugs", "learn", "widen"});
   CampaignItem item;
@@ -217,17 +235,7 @@ void Reader::read_compose(ConfigTable& table) {
   if (table.has("weight")) item.weight = table.number("weight", kMinWeight, kMaxWeight);
   item.seconds = trial_seconds_.value_or(item.seconds);
   if (table.has("seconds")) item.seconds = table.number("seconds", kMinSeconds, kMaxSeconds);
-  const std::vector<std::string> sites = table.names("widen");
-  for (std::size_t i = 0; i < sites.size(); ++i) {
-    auto site = parse_widen(sites[i]);
-    if (!site) {
-      table.complain_element("widen", i, "is wrong: " + site.error().message);
-      continue;
-    }
-    // Whether a composition comes by there is chance.
-    site->may_miss = true;
-    item.widen_choices.push_back(*site);
-  }
+  item.widen_choices = table.has("widen") ? read_sites(table) : widen_;
   if (table.has("learn")) spec_.composer_learns = table.boolean("learn");
   const std::vector<std::string> kernels = own_or(read_kernels(table), kernels_);
   const std::vector<std::string> machines = own_or(read_machines(table), machines_);
@@ -248,7 +256,7 @@ void Reader::read_compose(ConfigTable& table) {
 CampaignSpec Reader::read() {
   ConfigTable root = file_.root();
   root.allow({"summary", "budget", "trials", "trial_seconds", "kernels", "machines", "cases",
-              "workload", "compose"});
+              "widen", "workload", "compose"});
   spec_.name = file_.path().stem().string();
   spec_.summary = root.text("summary");
   read_budget(root);
@@ -257,6 +265,10 @@ CampaignSpec Reader::read() {
   }
   kernels_ = read_kernels(root);
   machines_ = read_machines(root);
+  widen_ = read_sites(root);
+  if (!widen_.empty() && root.tables("compose").empty()) {
+    root.complain("widen", "is for [[compose]], and there is none");
+  }
   read_cases(root);
   for (ConfigTable& table : root.tables("workload")) read_workload(table);
   for (ConfigTable& table : root.tables("compose")) read_compose(table);

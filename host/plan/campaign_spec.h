@@ -25,7 +25,7 @@ struct CampaignItem {
   std::map<std::string, std::string> params;
   std::vector<WidenSite> widen;
   std::vector<std::string> bugs;         // switches of the kernel that are on
-  std::vector<WidenSite> widen_choices;  // composed: a trial has one of them, or none
+  std::vector<WidenSite> widen_choices;  // composed: a trial has some of them, or none
   bool composed = false;  // each trial draws its own composition; params are the common ones
   double seconds = 30;    // guest time
   double weight = 1;      // among the items of its kernel

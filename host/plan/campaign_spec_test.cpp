@@ -170,6 +170,37 @@ bugs = ["b-three"]
   EXPECT_THAT(wrong.error().message, HasSubstr("kernel 'buggy' has no switch 'b-three'"));
 }
 
+TEST_F(CampaignSpecTest, ComposeHasTheRootsSitesOrItsOwn) {
+  const auto spec = read(R"(summary = "s"
+trials = 10
+machines = ["m"]
+kernels = ["clean"]
+widen = ["one:1-2", "two:1-2"]
+[[compose]]
+[[compose]]
+kernels = ["other"]
+widen = ["three:1-2"]
+)");
+  ASSERT_TRUE(spec) << spec.error().message;
+  ASSERT_EQ(spec->items.size(), 2U);
+  ASSERT_EQ(spec->items[0].widen_choices.size(), 2U);
+  EXPECT_EQ(spec->items[0].widen_choices[1].site, "two");
+  EXPECT_TRUE(spec->items[0].widen_choices[1].may_miss);
+  ASSERT_EQ(spec->items[1].widen_choices.size(), 1U);
+  EXPECT_EQ(spec->items[1].widen_choices[0].site, "three");
+
+  const auto nobody = read(R"(summary = "s"
+trials = 10
+widen = ["one:1-2"]
+kernels = ["clean"]
+machines = ["m"]
+[[workload]]
+name = "w"
+)");
+  ASSERT_FALSE(nobody);
+  EXPECT_THAT(nobody.error().message, HasSubstr("is for [[compose]]"));
+}
+
 TEST_F(CampaignSpecTest, UnknownCampaignHasSuggestions) {
   ASSERT_TRUE(read(kCampaign));
   tree_.write("configs/campaigns/nightly.toml", kCampaign);
