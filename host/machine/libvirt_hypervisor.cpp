@@ -339,7 +339,7 @@ Result<std::unique_ptr<Machine>> LibvirtHypervisor::Connection::create(
   }
   return std::make_unique<LibvirtMachine>(LibvirtMachine::Parts{
       std::move(domain), std::move(status), std::move(*console), std::move(*serial),
-      std::move(*virtio), !embedded_root_.empty(), std::move(log), uuid,
+      std::move(*virtio), !embedded_root_.empty(), std::move(log), uuid, request.monitor_limit,
       [self = shared_from_this(), vm = request.name, where] { self->forget(vm, where); }});
 }
 

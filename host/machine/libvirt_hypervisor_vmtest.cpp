@@ -90,6 +90,7 @@ class LibvirtHypervisorTest : public testing::Test {
     EXPECT_TRUE(request) << request.error().message;
     if (!request) return nullptr;
     request->machine.devices = devices;
+    request->monitor_limit = monitor_limit_;
     auto machine = hypervisor->start(*request);
     EXPECT_TRUE(machine) << machine.error().message;
     return machine ? std::move(*machine) : nullptr;
@@ -115,6 +116,7 @@ class LibvirtHypervisorTest : public testing::Test {
   bool said(const char* text) const { return seen_.console.find(text) != std::string::npos; }
 
   static std::unique_ptr<LibvirtHypervisor> hypervisor;
+  milliseconds monitor_limit_ = seconds(60);
   fs::path directory_;
   MachineActivity seen_;
 };
@@ -165,6 +167,22 @@ TEST_F(LibvirtHypervisorTest, TellsAKilledQemuFromAPowerOff) {
       *machine, [&] { return seen_.state != MachineState::kRunning; }, seconds(5)));
   EXPECT_EQ(seen_.state, MachineState::kHostFailed);
   EXPECT_THAT(seen_.host_failure, HasSubstr("signal 9"));
+}
+
+TEST_F(LibvirtHypervisorTest, DoesNotWaitForEverForAStoppedQemu) {
+  monitor_limit_ = seconds(3);
+  auto machine = boot("spin");
+  ASSERT_TRUE(machine);
+  ASSERT_TRUE(follow(*machine, [&] { return said("mmquake: init"); }));
+  const pid_t pid = find_qemu("guest=vm-spin");
+  ASSERT_GT(pid, 0);
+  ASSERT_EQ(kill(pid, SIGSTOP), 0);
+  const auto asked = machine->inject_nmi();
+  ASSERT_FALSE(asked);
+  EXPECT_THAT(asked.error().message, HasSubstr("did not answer for 3 s"));
+  ASSERT_TRUE(follow(
+      *machine, [&] { return seen_.state != MachineState::kRunning; }, seconds(20)));
+  EXPECT_EQ(seen_.state, MachineState::kHostFailed);
 }
 
 TEST_F(LibvirtHypervisorTest, TellsATerminatedQemuFromAPowerOff) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "host/machine/libvirt_machine.h"
 
+#include <fmt/format.h>
 #include <libvirt/libvirt-qemu.h>
 #include <libvirt/virterror.h>
 #include <poll.h>
@@ -8,11 +9,13 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <csignal>
 #include <cstdlib>
 #include <cstring>
 #include <deque>
 #include <fstream>
 
+#include "host/machine/answer_limit.h"
 #include "host/machine/qemu_process.h"
 #include "host/machine/virt_error.h"
 
@@ -119,28 +122,40 @@ Result<> LibvirtMachine::send(std::string_view bytes) {
                 "read them");
 }
 
-Result<> LibvirtMachine::inject_nmi() {
-  if (virDomainInjectNMI(parts_.domain.get(), 0) < 0) return virt_error("inject an NMI");
+Result<> LibvirtMachine::ask(const std::string& what, const std::function<int()>& call) {
+  AnswerLimit limit(parts_.monitor_limit, [this] {
+    for (const pid_t qemu : find_qemus(parts_.uuid)) kill(qemu, SIGKILL);
+  });
+  const int answer = call();
+  if (limit.end()) {
+    return broken(
+        fmt::format("{}: QEMU did not answer for {:.0f} s and was killed: was it stopped?", what,
+                    std::chrono::duration<double>(parts_.monitor_limit).count()));
+  }
+  if (answer < 0) return virt_error(what);
   return {};
+}
+
+Result<> LibvirtMachine::inject_nmi() {
+  return ask("inject an NMI", [this] { return virDomainInjectNMI(parts_.domain.get(), 0); });
 }
 
 Result<> LibvirtMachine::resume() {
   // Before the call: the guest may end while it lasts, and that state must stay.
   const bool crashed = parts_.status->leave_crash();
-  if (virDomainResume(parts_.domain.get()) < 0) {
-    if (crashed) parts_.status->return_to_crash();
-    return virt_error("resume the guest");
-  }
-  return {};
+  auto resumed = ask("resume the guest", [this] { return virDomainResume(parts_.domain.get()); });
+  if (!resumed && crashed) parts_.status->return_to_crash();
+  return resumed;
 }
 
 Result<std::string> LibvirtMachine::monitor(const std::string& hmp_command) {
   char* answer = nullptr;
-  if (virDomainQemuMonitorCommand(parts_.domain.get(), hmp_command.c_str(), &answer,
-                                  VIR_DOMAIN_QEMU_MONITOR_COMMAND_HMP) < 0) {
-    return virt_error("QEMU monitor command '" + hmp_command + "'");
-  }
+  auto asked = ask("QEMU monitor command '" + hmp_command + "'", [&] {
+    return virDomainQemuMonitorCommand(parts_.domain.get(), hmp_command.c_str(), &answer,
+                                       VIR_DOMAIN_QEMU_MONITOR_COMMAND_HMP);
+  });
   const std::unique_ptr<char, decltype(&std::free)> owner(answer, &std::free);
+  if (!asked) return tl::make_unexpected(asked.error());
   return std::string(answer == nullptr ? "" : answer);
 }
 

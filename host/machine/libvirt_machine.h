@@ -35,6 +35,7 @@ class LibvirtMachine final : public Machine {
     bool embedded = false;           // libvirt runs in this process, and QEMU is our child
     std::filesystem::path qemu_log;  // empty where it is not ours to read
     std::string uuid;                // stands in QEMU's arguments
+    std::chrono::milliseconds monitor_limit{};  // as of BootRequest
     // Called once, when the VM has ended for good.
     std::function<void()> on_gone;
   };
@@ -54,6 +55,8 @@ class LibvirtMachine final : public Machine {
  private:
   using Clock = std::chrono::steady_clock;
   MachineActivity take();
+  // Runs `call`, which asks QEMU something and returns below 0 for an error.
+  Result<> ask(const std::string& what, const std::function<int()>& call);
   Result<> sleep_until_news(Clock::time_point deadline);
 
   Parts parts_;

@@ -28,6 +28,8 @@ struct BootRequest {
   std::filesystem::path initramfs;
   std::vector<std::string> boot_args;  // beyond console=, panic= and the machine's own
   std::filesystem::path directory;     // console.log and domain.xml go here; exists
+  // A QEMU that has not answered its monitor for so long is killed: a host failure.
+  std::chrono::milliseconds monitor_limit{60'000};
 };
 
 enum class MachineState {
