@@ -2,10 +2,12 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "host/cli/session.h"
+#include "host/image/payload.h"
 
 namespace mmquake {
 
@@ -19,6 +21,7 @@ struct RunOptions {
   std::vector<std::string> params;
   std::vector<std::string> bugs;
   std::vector<std::string> widen;
+  std::optional<PayloadSource> payload;  // of the workload `program`
 };
 
 // Runs a workload; exit code 0 passed, 1 found, 3 broken, 4 skipped.
@@ -52,7 +55,13 @@ struct ReproOptions {
   int trials = 1;
   std::vector<std::string> params;
   std::vector<std::string> bugs;
+  // Instead of a case: a program of the user's, and where it is delayed.
+  std::optional<PayloadSource> payload;
+  std::vector<std::string> widen;
 };
+
+// Runs a program of the user's as a workload; exit codes as of run_workload().
+int repro_program(const CommonOptions& common, const ReproOptions& options);
 
 // Runs a case: the bug kernel must find what the case expects, the clean one must pass.
 int repro_case(const CommonOptions& common, const ReproOptions& options);

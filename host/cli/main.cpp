@@ -106,10 +106,34 @@ void add_compose(CLI::App& app, CommonOptions& common, ComposeOptions& compose, 
   command->callback([&] { code = mmquake::compose(common, compose); });
 }
 
+// A program of the user's instead of a case.
+void add_payload(CLI::App& command, CLI::Option& name, ReproOptions& repro) {
+  const auto option = [&](PayloadSource::Kind kind, const std::string& help) {
+    CLI::Option* added = command.add_option_function<std::string>(
+        "--" + to_string(kind),
+        [&repro, kind](const std::string& file) {
+          repro.payload = PayloadSource{kind, file};
+        },
+        help);
+    return added->excludes(&name);
+  };
+  CLI::Option* c = option(PayloadSource::Kind::kC,
+                          "A reproducer in C or C++: compiled, and run on --kernel (clean)");
+  CLI::Option* binary = option(PayloadSource::Kind::kBinary, "The same, compiled with -static");
+  CLI::Option* script = option(PayloadSource::Kind::kScript, "The same, a script for busybox's sh");
+  c->excludes(binary)->excludes(script);
+  binary->excludes(script);
+  command
+      .add_option("--widen", repro.widen,
+                  "With a program: SITE[:MIN-MAX us][:p=PROBABILITY][:comm=THREAD][:spin]")
+      ->excludes(&name);
+}
+
 void add_repro(CLI::App& app, CommonOptions& common, ReproOptions& repro, int& code) {
   CLI::App* command = app.add_subcommand(
       "repro", "Reproduce a case: its bug kernel must find it, its clean kernel must pass");
-  command->add_option("CASE", repro.case_name, "Its name (mmquake list)")->required();
+  CLI::Option* name = command->add_option("CASE", repro.case_name, "Its name (mmquake list)");
+  add_payload(*command, *name, repro);
   command->add_option("--kernel", repro.kernel,
                       "Only this kernel: must pass, or with --bugs must find");
   command->add_option("--machine", repro.machine, "Machine instead of the case's");
@@ -123,6 +147,13 @@ void add_repro(CLI::App& app, CommonOptions& common, ReproOptions& repro, int& c
   command->add_option("--bugs", repro.bugs, "Switches to put on (with --kernel)")->delimiter(',');
   add_vm_options(*command, common);
   command->callback([&] {
+    if (repro.payload) {
+      code = repro_program(common, repro);
+      return;
+    }
+    if (repro.case_name.empty()) {
+      throw CLI::RequiredError("CASE, --c, --binary or --script");
+    }
     if (!repro.bugs.empty() && repro.kernel.empty()) {
       throw CLI::ValidationError("--bugs", "needs --kernel: a case knows its own switches");
     }

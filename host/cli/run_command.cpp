@@ -63,10 +63,16 @@ void print_trial(const Session& session, const ReportedTrial& trial) {
 Result<std::vector<ReportedTrial>> run_trials(Session& session, const RunOptions& options) {
   auto guest = guest_plan(session, options);
   if (!guest) return tl::make_unexpected(guest.error());
-  auto plan = session.prepare(options.kernel, options.machine, options.bugs);
-  if (!plan) return tl::make_unexpected(plan.error());
   auto root = session.run_directory(options.workload);
   if (!root) return tl::make_unexpected(root.error());
+  std::optional<Payload> payload;
+  if (options.payload) {
+    auto prepared = prepare_payload(*options.payload, *root);
+    if (!prepared) return tl::make_unexpected(prepared.error());
+    payload = *prepared;
+  }
+  auto plan = session.prepare(options.kernel, options.machine, options.bugs, payload);
+  if (!plan) return tl::make_unexpected(plan.error());
   plan->guest = *guest;
   const std::uint64_t first = options.seed != 0 ? options.seed : std::random_device{}();
   std::vector<ReportedTrial> done;
@@ -93,10 +99,13 @@ Result<std::vector<ReportedTrial>> run_trials(Session& session, const RunOptions
 
 std::string run_repeat_command(const CommonOptions& common, const RunOptions& options,
                                std::uint64_t seed) {
-  std::string out =
-      fmt::format("{} run {} --kernel {} --machine {} --seconds {} --seed {}",
-                  shell_word(common.program), options.workload, shell_word(options.kernel),
-                  shell_word(options.machine), options.seconds, seed);
+  const std::string what = options.payload
+                               ? fmt::format("repro --{} {}", to_string(options.payload->kind),
+                                             shell_word(options.payload->file.string()))
+                               : "run " + options.workload;
+  std::string out = fmt::format("{} {} --kernel {} --machine {} --seconds {} --seed {}",
+                                shell_word(common.program), what, shell_word(options.kernel),
+                                shell_word(options.machine), options.seconds, seed);
   for (const std::string& param : options.params) out += " --param " + shell_word(param);
   for (const std::string& bug : options.bugs) out += " --bugs " + shell_word(bug);
   for (const std::string& site : options.widen) out += " --widen " + shell_word(site);
@@ -114,6 +123,22 @@ int run_workload(const CommonOptions& common, const RunOptions& options) {
     fmt::print("{}\n", out.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
   }
   return interrupted() ? interrupted_exit_code() : exit_code_of(*trials);
+}
+
+int repro_program(const CommonOptions& common, const ReproOptions& options) {
+  RunOptions run;
+  run.workload = "program";
+  run.payload = options.payload;
+  run.payload->file = std::filesystem::absolute(run.payload->file);
+  if (!options.kernel.empty()) run.kernel = options.kernel;
+  if (!options.machine.empty()) run.machine = options.machine;
+  if (options.seconds > 0) run.seconds = options.seconds;
+  run.seed = options.seed;
+  run.trials = options.trials;
+  run.params = options.params;
+  run.bugs = options.bugs;
+  run.widen = options.widen;
+  return run_workload(common, run);
 }
 
 }  // namespace mmquake

@@ -124,7 +124,8 @@ Result<std::unique_ptr<Session>> Session::open(CommonOptions options) {
 }
 
 Result<TrialPlan> Session::prepare(const std::string& kernel, const std::string& machine,
-                                   const std::vector<std::string>& bugs) {
+                                   const std::vector<std::string>& bugs,
+                                   const std::optional<Payload>& payload) {
   auto kernel_spec = catalogue_.kernel(kernel);
   if (!kernel_spec) return tl::make_unexpected(kernel_spec.error());
   auto machine_spec = catalogue_.machine(machine);
@@ -151,6 +152,7 @@ Result<TrialPlan> Session::prepare(const std::string& kernel, const std::string&
   contents.init = guest_binary();
   if (!artifact->widener.empty()) contents.widener = artifact->widener;
   contents.modules = artifact->modules;
+  contents.payload = payload;
   auto image = cached_initramfs(contents, cache_dir() / "initramfs");
   if (!image) return tl::make_unexpected(image.error());
   plan.initramfs = *image;

@@ -6,10 +6,12 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "guest/protocol/result.h"
+#include "host/image/payload.h"
 #include "host/kernel/kernel_store.h"
 #include "host/machine/accelerator.h"
 #include "host/machine/machine.h"
@@ -63,7 +65,8 @@ class Session {
   // Gets the kernel (builds it if need be, with progress), its initramfs, the machine and the
   // accelerator into a plan that lacks only guest, name and directory.
   Result<TrialPlan> prepare(const std::string& kernel, const std::string& machine,
-                            const std::vector<std::string>& bugs);
+                            const std::vector<std::string>& bugs,
+                            const std::optional<Payload>& payload = std::nullopt);
 
   // A fresh directory runs/TIME-LABEL for this run.
   Result<std::filesystem::path> run_directory(const std::string& label);

@@ -88,6 +88,21 @@ std::string name_of_module(const fs::path& path) {
   return "modules/" + name.substr(0, name.find('.')) + ".ko";
 }
 
+Result<> add_payload(const Payload& payload, std::vector<File>& files) {
+  auto program = read_whole(payload.program);
+  if (!program) return tl::make_unexpected(program.error());
+  files.push_back({"payload", "", S_IFDIR | 0755});
+  files.push_back({"payload/run", std::move(*program), S_IFREG | 0755});
+  if (!payload.busybox) return {};
+  auto busybox = read_whole(*payload.busybox);
+  if (!busybox) return tl::make_unexpected(busybox.error());
+  files.push_back({"bin", "", S_IFDIR | 0755});
+  files.push_back({"bin/busybox", std::move(*busybox), S_IFREG | 0755});
+  // What a link holds is its target.
+  files.push_back({"bin/sh", "busybox", S_IFLNK | 0777});
+  return {};
+}
+
 Result<std::vector<File>> files_of(const InitramfsContents& contents) {
   std::vector<File> files;
   auto init = read_whole(contents.init);
@@ -104,6 +119,11 @@ Result<std::vector<File>> files_of(const InitramfsContents& contents) {
     auto module = read_decompressed(path);
     if (!module) return tl::make_unexpected(module.error());
     files.push_back({name_of_module(path), std::move(*module), S_IFREG | 0644});
+  }
+  if (contents.payload) {
+    if (auto added = add_payload(*contents.payload, files); !added) {
+      return tl::make_unexpected(added.error());
+    }
   }
   return files;
 }
@@ -123,6 +143,11 @@ Result<> add(archive* writer, const File& file, std::int64_t inode, const fs::pa
   archive_entry_set_mtime(entry.get(), 0, 0);
   archive_entry_set_ino64(entry.get(), inode);
   archive_entry_set_nlink(entry.get(), 1);
+  if (S_ISLNK(file.mode)) {
+    archive_entry_set_symlink(entry.get(), file.bytes.c_str());
+    return archive_write_header(writer, entry.get()) == ARCHIVE_OK ? Result<>()
+                                                                   : archive_error(writer, out);
+  }
   if (archive_write_header(writer, entry.get()) != ARCHIVE_OK ||
       archive_write_data(writer, file.bytes.data(), file.bytes.size()) !=
           static_cast<la_ssize_t>(file.bytes.size())) {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "guest/protocol/result.h"
+#include "host/image/payload.h"
 
 namespace mmquake {
 
@@ -15,6 +16,7 @@ struct InitramfsContents {
   std::optional<std::filesystem::path> widener;  // as /mmquake_widener.ko
   // As /modules/NAME.ko, decompressed, to be loaded in the order of their names.
   std::vector<std::filesystem::path> modules = {};
+  std::optional<Payload> payload = std::nullopt;  // as /payload/run
 };
 
 // Writes a gzip-compressed newc cpio with libarchive: the same bytes for the same inputs (fixed

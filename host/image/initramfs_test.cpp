@@ -180,5 +180,31 @@ TEST_F(Initramfs, TheCacheKeepsWhatIsInUse) {
   EXPECT_FALSE(fs::exists(unused));
 }
 
+TEST_F(Initramfs, AProgramOfTheUsersIsPartOfItAndOfItsKey) {
+  put("program", "elf");
+  put("busybox", "shell");
+  InitramfsContents with = contents();
+  with.payload = Payload{dir_ / "program", dir_ / "busybox"};
+  EXPECT_NE(initramfs_key(with).value(), initramfs_key(contents()).value());
+  ASSERT_TRUE(write_initramfs(with, dir_ / "out"));
+  archive* reader = archive_read_new();
+  archive_read_support_filter_gzip(reader);
+  archive_read_support_format_cpio(reader);
+  ASSERT_EQ(archive_read_open_filename(reader, (dir_ / "out").c_str(), 16384), ARCHIVE_OK);
+  std::vector<std::string> names;
+  archive_entry* entry = nullptr;
+  while (archive_read_next_header(reader, &entry) == ARCHIVE_OK) {
+    names.emplace_back(archive_entry_pathname(entry));
+    if (names.back() == "payload/run") {
+      EXPECT_EQ(archive_entry_perm(entry), 0755U);
+    } else if (names.back() == "bin/sh") {
+      EXPECT_STREQ(archive_entry_symlink(entry), "busybox");
+    }
+  }
+  archive_read_free(reader);
+  EXPECT_THAT(names, ElementsAre("init", "mmquake_widener.ko", "payload", "payload/run", "bin",
+                                 "bin/busybox", "bin/sh"));
+}
+
 }  // namespace
 }  // namespace mmquake
