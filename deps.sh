@@ -18,8 +18,8 @@ kernels="gcc flex bison bc xz-utils patch dpkg-dev kmod cpio libssl-dev git ccac
 # for make lint and the fuzz targets
 lint="clang clang-format clang-tidy libclang-rt-14-dev"
 
-# for the tests of the HTML report in a browser: 122 MB to fetch, so `make test` goes without
-browser="chromium"
+# for tests that are skipped without: of the HTML report in a browser (122 MB to fetch), of scripts in the guest
+browser="chromium busybox-static"
 
 wanted="$build $machines $kernels"
 [ "${1:-}" = lint ] && wanted="$wanted $lint"

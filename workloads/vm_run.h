@@ -32,13 +32,13 @@ inline bool is_built(const std::string& kernel) {
   return done && done->exit_code == 0;
 }
 
-// mmquake run WORDS... --kernel KERNEL --seed 1, into build/vmtest/NAME.
+// mmquake run WORDS... --kernel KERNEL --seed 1, into build/vmtest/NAME. Or `repro`.
 inline VmRun run_in_vm(const std::string& name, const std::vector<std::string>& words,
-                       const std::string& kernel = "clean") {
+                       const std::string& kernel = "clean", const std::string& how = "run") {
   const std::filesystem::path out = std::filesystem::path(MMQUAKE_BINARY_DIR) / "vmtest" / name;
   std::filesystem::remove_all(out);
   Command command;
-  command.argv = {MMQUAKE_BINARY_DIR "/mmquake", "run"};
+  command.argv = {MMQUAKE_BINARY_DIR "/mmquake", how};
   command.argv.insert(command.argv.end(), words.begin(), words.end());
   command.argv.insert(command.argv.end(),
                       {"--kernel", kernel, "--seed", "1", "--out", out.string()});

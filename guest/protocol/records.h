@@ -59,7 +59,7 @@ struct Heartbeat {
 };
 
 struct FindingRecord {
-  std::string kind;   // hang, corruption, misplacement, leak, kernel-bug
+  std::string kind;   // hang, corruption, misplacement, leak, kernel-bug, failure
   std::string title;  // stable: no address, number or pid in it
   std::string role;
   double time_s = 0;

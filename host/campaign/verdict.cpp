@@ -18,8 +18,8 @@ Verdict broken_because(std::string reason, std::vector<Finding> seen = {}) {
 }
 
 // Kinds that an oracle may claim. Anything else is a guest that talks nonsense.
-constexpr std::array<std::string_view, 5> kOracleKinds = {"hang", "corruption", "misplacement",
-                                                          "leak", "kernel-bug"};
+constexpr std::array<std::string_view, 6> kOracleKinds = {"hang", "corruption", "misplacement",
+                                                          "leak", "kernel-bug", "failure"};
 
 // A panic that our own NMI caused is evidence for a hang, not a bug of its own.
 bool is_diagnosis(const KernelReport& report) {

@@ -27,6 +27,7 @@ constexpr const char* kExamples =
     "  mmquake list                              cases, workloads, kernels, machines\n"
     "  mmquake repro uffd-thp-migration          the bug kernel must find, the clean one pass\n"
     "  mmquake repro uffd-thp-migration --kernel dir:/src/linux    has this tree the bug?\n"
+    "  mmquake repro --c reproducer.c            a program from a mail (docs/reproducing.md)\n"
     "  mmquake score --quick                     is every known bug found, and no clean kernel "
     "blamed?\n"
     "  mmquake bench pin                         what does nth_page() cost?\n"

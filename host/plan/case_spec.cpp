@@ -22,10 +22,10 @@ constexpr double kMinProbability = 1e-6;
 constexpr std::size_t kMaxCommBytes = 15;  // TASK_COMM_LEN without its NUL
 
 // What oracles say, then what the kernel's log does (host/console).
-constexpr std::array<std::string_view, 19> kFindingKinds = {
+constexpr std::array<std::string_view, 20> kFindingKinds = {
     "hang",        "corruption",  "misplacement", "leak",    "kernel-bug", "warning",   "oops",
     "kasan",       "kfence",      "kmsan",        "kcsan",   "ubsan",      "hung-task", "rcu-stall",
-    "soft-lockup", "hard-lockup", "atomic-sleep", "lockdep", "panic"};
+    "soft-lockup", "hard-lockup", "atomic-sleep", "lockdep", "panic",      "failure"};
 
 double read_seconds(ConfigTable& table, double fallback) {
   return table.has("seconds") ? table.number("seconds", kMinSeconds, kMaxSeconds) : fallback;
