@@ -22,6 +22,18 @@ struct MoveArgs {
 constexpr unsigned long kMove = _IOWR(UFFDIO, 0x05, MoveArgs);
 constexpr __u64 kMoveDontWake = 1;
 
+__u64 register_mode(Userfaultfd::Mode mode) {
+  switch (mode) {
+    case Userfaultfd::Mode::kMissing:
+      return UFFDIO_REGISTER_MODE_MISSING;
+    case Userfaultfd::Mode::kWriteProtect:
+      return UFFDIO_REGISTER_MODE_WP;
+    case Userfaultfd::Mode::kMinor:
+      return UFFDIO_REGISTER_MODE_MINOR;
+  }
+  return 0;
+}
+
 tl::unexpected<Error> failed(const char* what, std::uintptr_t address, std::size_t bytes) {
   const int error = errno;
   return broken(fmt::format("{} on {:#x}+{:#x}: {}", what, address, bytes, errno_text(error)));
@@ -52,7 +64,7 @@ Result<Userfaultfd> Userfaultfd::open(std::uint64_t features) {
 Result<> Userfaultfd::register_range(std::uintptr_t address, std::size_t bytes, Mode mode) {
   uffdio_register args{};
   args.range = {address, bytes};
-  args.mode = mode == Mode::kMissing ? UFFDIO_REGISTER_MODE_MISSING : UFFDIO_REGISTER_MODE_WP;
+  args.mode = register_mode(mode);
   if (ioctl(fd_.get(), UFFDIO_REGISTER, &args) != 0) {
     return failed("UFFDIO_REGISTER", address, bytes);
   }
@@ -125,6 +137,19 @@ Userfaultfd::Moved Userfaultfd::move(std::uintptr_t to, std::uintptr_t from, std
   return out;
 }
 
+Userfaultfd::Moved Userfaultfd::map_cached(std::uintptr_t address, std::size_t bytes) {
+  uffdio_continue args{};
+  args.range = {address, bytes};
+  Moved out;
+  if (ioctl(fd_.get(), UFFDIO_CONTINUE, &args) != 0) {
+    out.error = errno;
+  }
+  if (args.mapped > 0) {
+    out.bytes = static_cast<std::size_t>(args.mapped);
+  }
+  return out;
+}
+
 Result<std::vector<FaultEvent>> Userfaultfd::read_events() {
   std::vector<FaultEvent> events;
   std::array<uffd_msg, 16> messages{};
@@ -143,9 +168,9 @@ Result<std::vector<FaultEvent>> Userfaultfd::read_events() {
     for (std::size_t i = 0; i < static_cast<std::size_t>(got) / sizeof(uffd_msg); ++i) {
       if (messages[i].event == UFFD_EVENT_PAGEFAULT) {
         const std::uint64_t flags = messages[i].arg.pagefault.flags;
-        events.push_back({messages[i].arg.pagefault.address,
-                          (flags & UFFD_PAGEFAULT_FLAG_WRITE) != 0,
-                          (flags & UFFD_PAGEFAULT_FLAG_WP) != 0});
+        events.push_back(
+            {messages[i].arg.pagefault.address, (flags & UFFD_PAGEFAULT_FLAG_WRITE) != 0,
+             (flags & UFFD_PAGEFAULT_FLAG_WP) != 0, (flags & UFFD_PAGEFAULT_FLAG_MINOR) != 0});
       }
     }
   }

@@ -17,13 +17,14 @@ struct FaultEvent {
   std::uintptr_t address = 0;  // rounded down to its page by the kernel
   bool write = false;
   bool write_protected = false;
+  bool minor = false;  // the page is in the file, and not mapped here
 };
 
 // Owns the descriptor. Closing it wakes all waiters and unregisters all ranges. Its calls may run
 // in several threads at once.
 class Userfaultfd {
  public:
-  enum class Mode { kMissing, kWriteProtect };
+  enum class Mode { kMissing, kWriteProtect, kMinor };
 
   // Non-blocking. `features` are UFFD_FEATURE_* bits; a kernel without one of them, or without
   // userfaultfd, is an error of kind kSkipped.
@@ -55,6 +56,10 @@ class Userfaultfd {
   static constexpr std::uint64_t kFeatureMove = 1 << 16;  // UFFD_FEATURE_MOVE, for open()
   static constexpr std::uint64_t kFeatureWpFiles = 1
                                                    << 12;  // UFFD_FEATURE_WP_HUGETLBFS_SHMEM (5.19)
+
+  // UFFDIO_CONTINUE: maps pages that the file has, from the first on, and wakes who waits for them.
+  // EFAULT: the file does not have the next page; EEXIST: it is mapped already. Neither wakes.
+  Moved map_cached(std::uintptr_t address, std::size_t bytes);
 
   // The faults that wait to be read; empty if there are none. Reading one resolves nothing.
   Result<std::vector<FaultEvent>> read_events();

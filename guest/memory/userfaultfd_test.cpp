@@ -6,6 +6,7 @@
 #include <poll.h>
 
 #include <atomic>
+#include <cerrno>
 #include <thread>
 
 namespace mmquake {
@@ -85,6 +86,38 @@ TEST(Userfaultfd, AWriteToAProtectedPageWaitsUntilItIsUnprotected) {
   ASSERT_EQ(events->size(), 1U);
   EXPECT_TRUE(events->at(0).write);
   EXPECT_TRUE(events->at(0).write_protected);
+}
+
+// The alias is not registered: what it writes is in the file, and mapped there alone.
+TEST(Userfaultfd, APageOfTheFileIsMappedWhenItIsToldTo) {
+  auto uffd = Userfaultfd::open(UFFD_FEATURE_MINOR_SHMEM);
+  if (!uffd) {
+    ASSERT_EQ(uffd.error().kind, ErrorKind::kSkipped) << uffd.error().message;
+    GTEST_SKIP() << uffd.error().message;
+  }
+  auto mapping = Mapping::create(Backing::kShmem4k, kSmallPage);
+  ASSERT_TRUE(mapping) << mapping.error().message;
+  auto alias = mapping->alias();
+  ASSERT_TRUE(alias) << alias.error().message;
+  const auto registered =
+      uffd->register_range(mapping->address(), kSmallPage, Userfaultfd::Mode::kMinor);
+  ASSERT_TRUE(registered) << registered.error().message;
+  EXPECT_EQ(uffd->map_cached(mapping->address(), kSmallPage).error, EFAULT);
+  word(*alias).store(7);
+
+  std::uint64_t seen = 0;
+  std::thread faulter([&] { seen = word(*mapping).load(); });
+  EXPECT_TRUE(wait_for_event(*uffd));
+  const auto events = uffd->read_events();
+  const Userfaultfd::Moved mapped = uffd->map_cached(mapping->address(), kSmallPage);
+  faulter.join();
+  EXPECT_EQ(mapped.error, 0);
+  EXPECT_EQ(mapped.bytes, kSmallPage);
+  EXPECT_EQ(seen, 7U);
+  ASSERT_TRUE(events) << events.error().message;
+  ASSERT_EQ(events->size(), 1U);
+  EXPECT_TRUE(events->at(0).minor);
+  EXPECT_EQ(uffd->map_cached(mapping->address(), kSmallPage).error, EEXIST);
 }
 
 TEST(Userfaultfd, AnUnregisteredRangeIsAnErrorThatNamesIt) {

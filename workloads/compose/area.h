@@ -48,12 +48,14 @@ struct BlockBook {
   // Raised before and after a page between the cells is dropped: odd, or changed, says that such
   // pages may be others than they were.
   std::atomic<std::uint64_t> idle_drops{0};
-  // uffd-wp: how often this block was protected, and for each cell's page the last of these rounds
-  // in which the handler was told of a write.
-  std::atomic<std::uint64_t> protections{0};
+  // uffd-wp: how often this block was protected, uffd-minor: how often it was unmapped; and for
+  // each cell's page the last of these times after which the handler was told of a fault.
+  std::atomic<std::uint64_t> guards{0};
   std::array<std::atomic<std::uint64_t>, kCellsPerBlock> reported{};
-  // One more than the protections before the first write of a cell; 0: not written yet.
+  // A cell's account: one more than the guards when it was opened, 0 before, and the emptying's
+  // state since when it is kept.
   std::array<std::atomic<std::uint64_t>, kCellsPerBlock> written_since{};
+  std::array<std::atomic<std::uint64_t>, kCellsPerBlock> written_in{};
 };
 
 // What all processes of the workload share.

@@ -63,9 +63,10 @@ WorkloadInfo describe_compose() {
     info.params.push_back(choice_param(std::string(to_string(slot)), std::move(words),
                                        "one of the composition's parts: mmquake compose --space"));
   }
-  info.params.push_back(
-      choice_param("provoke", {"none", "lost-write", "foreign", "back-from-zap", "unreported"},
-                   "breaks something on purpose, to test the oracle"));
+  info.params.push_back(choice_param("provoke",
+                                     {"none", "lost-write", "foreign", "back-from-zap",
+                                      "unreported", "unanswered", "continue-other"},
+                                     "breaks something on purpose, to test the oracle"));
   return info;
 }
 
@@ -298,7 +299,7 @@ void Compose::touch(RoleContext& context, std::size_t writer, std::size_t block,
   write_cell(at, area.place(block, cell), book, of_block.mark, next);
   cells_written_.add();
   if (watched) {
-    if (auto unreported = watcher_->wrote(of_block, cell, before)) {
+    if (auto unreported = watcher_->wrote(area, block, cell, before)) {
       world_->book->damage.put(*unreported);
     }
   }

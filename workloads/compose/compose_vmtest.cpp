@@ -18,6 +18,7 @@ struct Composed {
   std::string name;
   std::vector<std::string> params;
   std::string title;  // of the finding; empty: it passes
+  std::string kind = "corruption";
 };
 
 std::ostream& operator<<(std::ostream& out, const Composed& composed) {
@@ -40,7 +41,7 @@ TEST_P(ComposeOracle, SeesWhatIsWrong) {
   }
   EXPECT_EQ(ran.verdict["verdict"], "found") << ran.output;
   ASSERT_FALSE(ran.verdict["findings"].empty());
-  EXPECT_EQ(ran.verdict["findings"][0]["kind"], "corruption");
+  EXPECT_EQ(ran.verdict["findings"][0]["kind"], expected.kind);
   EXPECT_THAT(ran.verdict["findings"][0]["title"].get<std::string>(), HasSubstr(expected.title));
 }
 
@@ -67,7 +68,28 @@ INSTANTIATE_TEST_SUITE_P(
             "data in anon-thp"},
         Composed{"unreported",
                  {"backing=anon-thp", "mover=move_pages", "watcher=uffd-wp", "provoke=unreported"},
-                 "a write to a write-protected page was not reported"}),
+                 "a write to a write-protected page was not reported"},
+        Composed{"minor",
+                 {"backing=shmem-4k", "mover=mbind", "disturber=punch-hole", "disturber2=vm-readv",
+                  "watcher=uffd-minor"},
+                 ""},
+        Composed{
+            "minor-hugetlb",
+            {"backing=hugetlb-2m", "mover=move_pages", "disturber=dontneed", "watcher=uffd-minor"},
+            ""},
+        Composed{
+            "minor-unreported",
+            {"backing=shmem-4k", "mover=move_pages", "watcher=uffd-minor", "provoke=unreported"},
+            "an unmapped page of a file was mapped without its handler"},
+        Composed{"minor-continue-other",
+                 {"backing=shmem-4k", "mover=move_pages", "watcher=uffd-minor",
+                  "provoke=continue-other"},
+                 "data in shmem-4k"},
+        Composed{
+            "minor-unanswered",
+            {"backing=shmem-4k", "mover=move_pages", "watcher=uffd-minor", "provoke=unanswered"},
+            "hang in handle_userfault",
+            "hang"}),
     [](const testing::TestParamInfo<Composed>& test) {
       std::string name = test.param.name;
       std::replace(name.begin(), name.end(), '-', '_');

@@ -4,11 +4,16 @@
 // UFFDIO_COPY of zeros. A fault on a page that is there is answered with EEXIST and nothing else,
 // as monitors rightly do: the kernel looks again after it has queued a waiter. WP: blocks are
 // protected now and then; a write to a protected page that the handler is never told of is lost to
-// a snapshot.
+// a snapshot. MINOR (shared memory; Documentation/admin-guide/mm/userfaultfd.rst): blocks are
+// unmapped now and then, by MADV_DONTNEED, which leaves their pages in the file. Who touches one
+// waits until UFFDIO_CONTINUE maps it; so whoever brings pages to this file first has a say in what
+// is read here, and a page that is mapped without the handler's knowledge went past him.
 #include <fmt/core.h>
 #include <linux/userfaultfd.h>
 #include <poll.h>
 #include <sched.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <cerrno>
 
@@ -146,16 +151,15 @@ class WpWatcher final : public UffdWatcher {
                            (world.area.is_shared() ? Userfaultfd::kFeatureWpFiles : 0));
   }
 
-  std::uint64_t before_write(const BlockBook& book) const override {
-    return book.protections.load();
-  }
+  std::uint64_t before_write(const BlockBook& book) const override { return book.guards.load(); }
 
-  std::optional<std::string> wrote(BlockBook& book, std::size_t cell,
+  std::optional<std::string> wrote(const Area& area, std::size_t block, std::size_t cell,
                                    std::uint64_t before) const override {
+    BlockBook& book = area.block(block);
     // What was not there when its block was protected is not protected, so the first write to a
     // page opens its account: two protections later it was there at the start of the last one.
     if (book.written_since[cell].load() == 0) {
-      book.written_since[cell].store(book.protections.load() + 1);
+      book.written_since[cell].store(book.guards.load() + 1);
       return std::nullopt;
     }
     if (before < book.written_since[cell].load() + 1 || book.reported[cell].load() >= before) {
@@ -181,7 +185,7 @@ class WpWatcher final : public UffdWatcher {
     const bool all = world.area.backing() == Backing::kHugetlb2m || whole_next_;
     for (std::size_t cell = 0; cell < kCellsPerBlock && !keeps_silent_; ++cell) {
       if (all || Area::page_of(cell) == page) {
-        book.reported[cell].store(book.protections.load());
+        book.reported[cell].store(book.guards.load());
       }
     }
     if (all && uffd_->write_unprotect(world.area.block_address(block), kHugePage, true)) {
@@ -204,7 +208,7 @@ class WpWatcher final : public UffdWatcher {
       refused_.add();  // not in one VMA just now: nothing is protected
       return {};
     }
-    world.area.block(block).protections.fetch_add(1);
+    world.area.block(block).guards.fetch_add(1);
     protected_.add();
     return {};
   }
@@ -215,11 +219,159 @@ class WpWatcher final : public UffdWatcher {
   Counter protected_, refused_;
 };
 
+// One thread unmaps, is told and maps: what is told after an unmapping belongs to it.
+class MinorWatcher final : public UffdWatcher {
+ public:
+  Result<> prepare(ComposeWorld& world) override {
+    const bool hugetlb = world.area.backing() == Backing::kHugetlb2m;
+    page_ = hugetlb ? kHugePage : kSmallPage;
+    const std::string provoke = world.env->param("provoke");
+    keeps_silent_ = provoke == "unreported";
+    never_answers_ = provoke == "unanswered";
+    spoils_ = provoke == "continue-other";
+    // MADV_COLLAPSE maps a whole huge page, and asks nobody.
+    asked_for_each_ = !world.composition.disturbed_by("collapse");
+    unmapped_ = world.env->counter("uffd_blocks_unmapped");
+    mapped_ = world.env->counter("uffd_pages_continued");
+    gone_ = world.env->counter("uffd_events_of_absent_pages");
+    there_ = world.env->counter("uffd_events_of_present_pages");
+    return open(world, hugetlb ? UFFD_FEATURE_MINOR_HUGETLBFS : UFFD_FEATURE_MINOR_SHMEM);
+  }
+  bool serves_faults() const override { return registered(); }
+
+  std::uint64_t before_write(const BlockBook& book) const override { return book.guards.load(); }
+
+  // Only a page that was in the file at the last unmapping has to be asked for. It was, if a write
+  // before that unmapping and this one lie in one and the same quiet time of the block.
+  std::optional<std::string> wrote(const Area& area, std::size_t block, std::size_t cell,
+                                   std::uint64_t before) const override {
+    BlockBook& book = area.block(block);
+    const CellBook& written = area.book(block, cell);
+    const EmptyState state(written.seen_after.load());
+    if (state.at_work() || written.seen_before.load() != state.raw()) {
+      book.written_since[cell].store(0);
+      return std::nullopt;
+    }
+    if (book.written_since[cell].load() == 0 || book.written_in[cell].load() != state.raw()) {
+      book.written_since[cell].store(book.guards.load() + 1);
+      book.written_in[cell].store(state.raw());
+      return std::nullopt;
+    }
+    if (!asked_for_each_ || before < book.written_since[cell].load() + 1 ||
+        book.reported[cell].load() >= before) {
+      return std::nullopt;
+    }
+    return fmt::format(
+        "an unmapped page of a file was mapped without its handler\n"
+        "page {} of block {} of {}: written after unmapping {}, last report in {}, in the file "
+        "since {}\n",
+        Area::page_of(cell), block, area.word(), before, book.reported[cell].load(),
+        book.written_since[cell].load() - 1);
+  }
+
+ private:
+  Userfaultfd::Mode mode() const override { return Userfaultfd::Mode::kMinor; }
+
+  Result<> serve(ComposeWorld& world, const FaultEvent& event) override {
+    const std::size_t offset = event.address - world.area.address();
+    const std::size_t block = offset / world.area.stride();
+    const std::size_t page = offset % world.area.stride() / kSmallPage;
+    // By turns: the page alone, or all of the block that is there.
+    all_next_ = !all_next_;
+    const bool all = page_ == kHugePage || all_next_;
+    BlockBook& book = world.area.block(block);
+    for (std::size_t cell = 0; cell < kCellsPerBlock && !keeps_silent_; ++cell) {
+      if (all || Area::page_of(cell) == page) {
+        book.reported[cell].store(book.guards.load());
+      }
+    }
+    if (never_answers_ && unmapped_.value() > 0) {
+      return {};
+    }
+    if (spoils_ && page_ == kSmallPage && page % kPageStride == 0) {
+      spoil(world, block, page / kPageStride);
+    }
+    if (Result<> done = map(event.address / page_ * page_, page_); !done || !all) {
+      return done;
+    }
+    return map(world.area.block_address(block), kHugePage);
+  }
+
+  // What is mapped already, or has left the file meanwhile, is the fault's own affair when it is
+  // tried again; the kernel wakes nobody for it.
+  Result<> map(std::uintptr_t address, std::size_t bytes) {
+    std::size_t done = 0;
+    for (int tries = 0; done < bytes;) {
+      const Userfaultfd::Moved moved = uffd_->map_cached(address + done, bytes - done);
+      done += moved.bytes;
+      mapped_.add(moved.bytes / page_);
+      if (moved.bytes > 0) {
+        continue;
+      }
+      if (moved.error == EEXIST || moved.error == EFAULT) {
+        (moved.error == EEXIST ? there_ : gone_).add(bytes == page_ ? 1 : 0);
+        done += page_;
+      } else if (moved.error == ENOENT && bytes > page_) {
+        break;  // not in one VMA just now, which mprotect() of a page cuts in two for a moment
+      } else if ((moved.error != EAGAIN && moved.error != ENOMEM) || ++tries > kTries) {
+        return broken(
+            fmt::format("UFFDIO_CONTINUE of {:#x}: {}", address + done, errno_text(moved.error)));
+      } else {
+        sched_yield();
+      }
+    }
+    return uffd_->wake(address, bytes);
+  }
+
+  // Provoked: as if the kernel had mapped another page than the file's.
+  static void spoil(const ComposeWorld& world, std::size_t block, std::size_t cell) {
+    const Area& area = world.area;
+    const CellImage other = make_cell({7, 7, 7}, 1);
+    const auto offset =
+        static_cast<off_t>(area.file_offset(block) +
+                           static_cast<std::size_t>(area.at(block, cell) - area.page_at(block, 0)));
+    (void)!pwrite(area.fd(), other.data(), kCellBytes, offset);
+  }
+
+  Result<> between(ComposeWorld& world, RoleContext& context) override {
+    Random& random = context.random();
+    if (!registered() || context.stopping() || !random.chance(kUnmap)) {
+      return {};
+    }
+    const std::size_t block = random.below(kBlocks);
+    BlockBook& book = world.area.block(block);
+    const Inside inside(book.door);
+    if (!inside) {
+      return {};
+    }
+    // A page of a huge one takes another path of the kernel than the whole.
+    const bool whole = page_ == kHugePage || random.chance(0.7);
+    const std::size_t page = Area::page_of(random.below(kCellsPerBlock));
+    void* at = world.area.page_at(block, whole ? 0 : page);
+    if (madvise(at, whole ? kHugePage : kSmallPage, MADV_DONTNEED) != 0) {
+      return {};  // locked just now
+    }
+    if (whole) {
+      book.guards.fetch_add(1);
+      unmapped_.add();
+    }
+    return {};
+  }
+
+  static constexpr double kUnmap = 0.3;
+  static constexpr int kTries = 2000;
+  std::size_t page_ = kSmallPage;
+  bool all_next_ = false, asked_for_each_ = true;
+  bool keeps_silent_ = false, never_answers_ = false, spoils_ = false;
+  Counter unmapped_, mapped_, gone_, there_;
+};
+
 }  // namespace
 
 std::unique_ptr<Watcher> make_uffd_watcher(std::string_view name) {
   if (name == "uffd-missing") return std::make_unique<MissingWatcher>();
   if (name == "uffd-wp") return std::make_unique<WpWatcher>();
+  if (name == "uffd-minor") return std::make_unique<MinorWatcher>();
   return nullptr;
 }
 

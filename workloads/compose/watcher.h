@@ -23,9 +23,9 @@ class Watcher {
                          const std::function<bool()>& users_left) = 0;
   // Before process 0 writes a cell; what that says is handed to wrote().
   virtual std::uint64_t before_write(const BlockBook& /*book*/) const { return 0; }
-  // After the write. The text for ComposeBook::damage: the write was not reported.
-  virtual std::optional<std::string> wrote(BlockBook& /*book*/, std::size_t /*cell*/,
-                                           std::uint64_t /*before*/) const {
+  // After the write. The text for ComposeBook::damage: the watcher should have been told.
+  virtual std::optional<std::string> wrote(const Area& /*area*/, std::size_t /*block*/,
+                                           std::size_t /*cell*/, std::uint64_t /*before*/) const {
     return std::nullopt;
   }
   // May check() read memory that is not there?
