@@ -132,6 +132,9 @@ constexpr auto kDisturbers = std::to_array<Ingredient>({
      .summary = "process_vm_readv(2) from another process",
      .needs = kAnyBacking},
     {.name = "proc-mem", .summary = "reads /proc/PID/mem, as ptrace(2) does", .needs = kAnyBacking},
+    {.name = "ptrace",
+     .summary = "ptrace(2) stops writers, reads and writes; /proc/PID/mem is written",
+     .needs = kAnyBacking},
 });
 
 // A watcher that holds references on pages sees the old ones when the process has others.

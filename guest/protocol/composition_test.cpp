@@ -46,6 +46,11 @@ TEST(Composition, WhatDoesNotGoTogetherIsNamed) {
   EXPECT_TRUE(objection(of("anon-4k", "mbind", "free", "fork-cow")));
   EXPECT_TRUE(objection(of("anon-4k", "mbind", "dontneed", kNoWord, "uffd-wp")));
   EXPECT_FALSE(objection(of("anon-4k", "mbind", "mlock", kNoWord, "uffd-wp")));
+  EXPECT_THAT(objection(of("anon-4k", "mbind", kNoWord, kNoWord, "uffd-minor")),
+              Optional(HasSubstr("no file")));
+  EXPECT_TRUE(objection(of("shmem-4k", "mbind", "truncate", kNoWord, "uffd-minor")));
+  EXPECT_FALSE(objection(of("hugetlb-2m", "mbind", "punch-hole", "ptrace", "uffd-minor")));
+  EXPECT_FALSE(objection(of("anon-thp", "mbind", "fork-cow", "ptrace", "uffd-wp")));
 }
 
 TEST(Composition, TwoDisturbersHaveOneOrder) {

@@ -51,6 +51,7 @@ Result<Area> Area::create(const Composition& composition, SharedMemory& memory) 
   Area area;
   area.word_ = composition[Slot::kBacking];
   area.all_alike_ = (composition.traits() & kKsm) != 0;
+  area.has_debugger_ = composition.disturbed_by("ptrace");
   area.backing_ = backing_of(composition);
   if (Result<> mapped = area.map(); !mapped) {
     return tl::make_unexpected(mapped.error());
@@ -133,7 +134,9 @@ std::uint64_t Area::next_generation(const CellBook& book, std::uint64_t round) c
 
 std::optional<std::string> Area::judge(std::size_t block, std::size_t cell, const CellLook& look,
                                        std::string_view who, std::uint64_t round) const {
-  const std::optional<Damage> damage = judge_look(look, place(block, cell));
+  CellLook judged = look;
+  judged.copied = look.copied || is_poked(cell);
+  const std::optional<Damage> damage = judge_look(judged, place(block, cell));
   if (!damage) {
     return std::nullopt;
   }

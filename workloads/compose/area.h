@@ -66,7 +66,10 @@ struct ComposeBook {
   std::atomic<std::uint64_t> writers_node{0};  // where the writers should run (NUMA balancing)
   std::atomic<std::uint64_t> acting{0};        // movers and disturbers inside of an act
   std::atomic<int> child{0};                   // of fork-cow, while it lives
-  SharedText damage;                           // title, a newline, evidence
+  std::array<std::atomic<int>, kWriters - 1> threads{};  // the writers of process 0
+  std::atomic<int> debugger{0};
+  std::atomic<int> tracee{0};  // whom the debugger has stopped, or waits for
+  SharedText damage;           // title, a newline, evidence
   SharedText misplaced;
   SharedText error;
 };
@@ -97,7 +100,10 @@ class Area {
     return random.below(kCellsPerBlock) * kPageStride + 1 + random.below(kPageStride - 1);
   }
   std::size_t writers() const { return is_shared() ? kWriters : kWriters - 1; }
-  std::size_t writer_of(std::size_t cell) const { return cell % writers(); }
+  // The writers, and behind them the debugger if there is one, who writes without a role for it.
+  std::size_t owners() const { return writers() + (has_debugger_ ? 1 : 0); }
+  std::size_t writer_of(std::size_t cell) const { return cell % owners(); }
+  bool is_poked(std::size_t cell) const { return writer_of(cell) >= writers(); }
   std::byte* at(std::size_t block, std::size_t cell) const;
   CellPlace place(std::size_t block, std::size_t cell) const;
   CellBook& book(std::size_t block, std::size_t cell) const {
@@ -115,6 +121,7 @@ class Area {
  private:
   std::string word_;
   bool all_alike_ = false;
+  bool has_debugger_ = false;
   Result<> map();
 
   Backing backing_ = Backing::kAnon4k;

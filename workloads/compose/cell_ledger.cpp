@@ -57,11 +57,26 @@ void EmptyMark::end(How how) {
 
 void write_cell(std::byte* at, const CellPlace& place, CellBook& book, const EmptyMark& mark,
                 std::uint64_t next) {
+  (void)begin_write(book, mark, next);
+  store_cell(at, make_cell(place, next));
+  end_write(book, mark, next);
+}
+
+WriteBegun begin_write(CellBook& book, const EmptyMark& mark, std::uint64_t next) {
+  const WriteBegun begun{book.generation.intended.load(), EmptyState(book.seen_before.load())};
   book.generation.intended.store(next);
   book.seen_before.store(mark.state().raw());
-  store_cell(at, make_cell(place, next));
+  return begun;
+}
+
+void end_write(CellBook& book, const EmptyMark& mark, std::uint64_t next) {
   book.seen_after.store(mark.state().raw());
   book.generation.published.store(next);
+}
+
+void withdraw_write(CellBook& book, const WriteBegun& begun) {
+  book.seen_before.store(begun.seen_before.raw());
+  book.generation.intended.store(begun.last);
 }
 
 CellLook begin_look(const CellBook& book, const EmptyMark& mark) {

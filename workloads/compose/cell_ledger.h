@@ -58,6 +58,16 @@ struct CellBook {
 void write_cell(std::byte* at, const CellPlace& place, CellBook& book, const EmptyMark& mark,
                 std::uint64_t next);
 
+// The same by other means than stores, around them. A write of which nothing was done is withdrawn;
+// one of which a part was done stays under way until the next one ends.
+struct WriteBegun {
+  std::uint64_t last = 0;  // generation before
+  EmptyState seen_before;
+};
+WriteBegun begin_write(CellBook& book, const EmptyMark& mark, std::uint64_t next);
+void end_write(CellBook& book, const EmptyMark& mark, std::uint64_t next);
+void withdraw_write(CellBook& book, const WriteBegun& begun);
+
 // All that a look at a cell has to go by.
 struct CellLook {
   CellImage image{};

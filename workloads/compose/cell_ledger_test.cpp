@@ -48,6 +48,28 @@ TEST_F(CellLedger, WithoutEmptyingTheLastGenerationIsThere) {
   EXPECT_EQ(judge(), Damage::kForeign);
 }
 
+TEST_F(CellLedger, AWithdrawnWriteIsAsIfItHadNotBegun) {
+  write(1);
+  empty(EmptyMark::How::kNothing);
+  withdraw_write(book_, begin_write(book_, mark_, 2));
+  EXPECT_TRUE(is_exact(look_at_cell(at(), book_, mark_)));
+  EXPECT_FALSE(judge());
+  put(make_cell(kPlace, 2));
+  EXPECT_TRUE(judge());
+}
+
+TEST_F(CellLedger, AWriteInHalvesIsUnderWayBetweenThem) {
+  write(1);
+  (void)begin_write(book_, mark_, 2);
+  EXPECT_FALSE(judge());
+  put(make_cell(kPlace, 2));
+  EXPECT_FALSE(judge());
+  end_write(book_, mark_, 2);
+  EXPECT_FALSE(judge());
+  put(make_cell(kPlace, 1));
+  EXPECT_EQ(judge(), Damage::kStale);
+}
+
 TEST_F(CellLedger, AfterEmptyingNothingComesBack) {
   write(1);
   write(2);

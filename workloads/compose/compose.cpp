@@ -65,7 +65,7 @@ WorkloadInfo describe_compose() {
   }
   info.params.push_back(choice_param("provoke",
                                      {"none", "lost-write", "foreign", "back-from-zap",
-                                      "unreported", "unanswered", "continue-other"},
+                                      "unreported", "unanswered", "continue-other", "lost-poke"},
                                      "breaks something on purpose, to test the oracle"));
   return info;
 }
@@ -214,6 +214,9 @@ void Compose::add_writer(std::vector<Role>& roles, std::size_t writer) {
   role.name = fmt::format("writer-{}", writer);
   role.process = writer == kWriters - 1 ? 1 : 0;
   role.body = [this, writer](RoleContext& context) {
+    if (writer < world_->book->threads.size()) {
+      world_->book->threads[writer].store(gettid());
+    }
     write(context, writer);
     world_->book->users_done.fetch_add(1);
   };
@@ -361,19 +364,49 @@ std::optional<FindingRecord> Compose::judge(const Stuck& stuck) {
     return std::nullopt;  // who waits for a watcher that failed is no hang of the kernel's
   }
   std::optional<FindingRecord> finding = Workload::judge(stuck);
-  const int child = world_->book->child.load();
-  if (!finding || child == 0 || finding->title != "hang in do_wait") {
+  const std::optional<std::pair<int, int>> other =
+      finding ? waits_for(stuck.role, finding->title) : std::nullopt;
+  if (!other) {
     return finding;
   }
-  // It waits for the child that it has forked: what holds that one up?
-  const TaskEvidence seen = take_evidence(child, child);
+  const TaskEvidence seen = take_evidence(other->first, other->second);
   const std::string function = blamed_function(seen.stack, seen.wchan);
   if (function.empty()) {
     return std::nullopt;
   }
   finding->title = "hang in " + function;
-  finding->evidence["stack of the forked child"] = seen.stack;
+  finding->evidence["stack of whom it waits for"] = seen.stack;
   return finding;
+}
+
+// Process and thread that have to go on first: the child that was forked; the writer whom the
+// debugger wants to stop, which it can when that one leaves the kernel; the debugger himself.
+std::optional<std::pair<int, int>> Compose::waits_for(std::string_view role,
+                                                      std::string_view title) const {
+  const ComposeBook& book = *world_->book;
+  const int tracee = book.tracee.load();
+  const int child = book.child.load();
+  if (title == "hang in do_wait" && word_of(role) == "ptrace" && tracee != 0) {
+    return std::pair(book.pids[0].load(), tracee);
+  }
+  if (title == "hang in do_wait" && word_of(role) == "fork-cow" && child != 0) {
+    return std::pair(child, child);
+  }
+  // The compiler may have put the one into the other.
+  if ((title == "hang in ptrace_stop" || title == "hang in do_jobctl_trap") && tracee != 0) {
+    return std::pair(book.pids[1].load(), book.debugger.load());
+  }
+  return std::nullopt;
+}
+
+// A part's role is called as its slot is.
+std::string Compose::word_of(std::string_view role) const {
+  for (const Slot slot : kAllSlots) {
+    if (to_string(slot) == role) {
+      return world_->composition[slot];
+    }
+  }
+  return "";
 }
 
 bool Compose::rescue(const Stuck& /*stuck*/) {
@@ -395,10 +428,7 @@ Result<> Compose::verify_work() {
   }
   for (const Part& part : parts_) {
     if (part.done.value() == 0) {
-      const std::string word = part.name == "mover"       ? world_->composition[Slot::kMover]
-                               : part.name == "disturber" ? world_->composition[Slot::kDisturber]
-                                                          : world_->composition[Slot::kDisturber2];
-      return skipped(fmt::format("{} was refused each time ({} times) on {}", word,
+      return skipped(fmt::format("{} was refused each time ({} times) on {}", word_of(part.name),
                                  part.refused.value(), world_->composition[Slot::kBacking]));
     }
   }

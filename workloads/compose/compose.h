@@ -7,6 +7,8 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "guest/memory/kernel_counters.h"
@@ -54,6 +56,8 @@ class Compose final : public Workload {
   void disturb(RoleContext& context, Part& part);
   bool deeds_left(const RoleContext& context) const;
   void sabotage(RoleContext& context);
+  std::string word_of(std::string_view role) const;
+  std::optional<std::pair<int, int>> waits_for(std::string_view role, std::string_view title) const;
   void fail(const Error& error) { world_->book->error.put(error.message); }
   // checks
   Result<std::optional<FindingRecord>> check_content();

@@ -47,6 +47,7 @@ std::unique_ptr<Deed> make_disturber(std::string_view name);
 // The parts of make_disturber().
 std::unique_ptr<Deed> make_emptier(std::string_view name);
 std::unique_ptr<Deed> make_fork_cow();
+std::unique_ptr<Deed> make_debugger();
 std::unique_ptr<Deed> make_reader(std::string_view name);
 
 }  // namespace mmquake

@@ -184,6 +184,7 @@ std::unique_ptr<Deed> make_disturber(std::string_view name) {
   if (name == "swapoff") return std::make_unique<SwapOff>();
   if (name == "mremap") return std::make_unique<Mremap>();
   if (name == "fork-cow") return make_fork_cow();
+  if (name == "ptrace") return make_debugger();
   if (std::unique_ptr<Deed> emptier = make_emptier(name)) return emptier;
   return make_reader(name);
 }
