@@ -461,6 +461,12 @@ Summary Trial::conclude(Result<> result) {
     pulse("verifying that work was done");
     result = workload_->verify_work();
   }
+  if (workload_ != nullptr && host_ != nullptr && result && findings_ == 0 && !stuck_for_good_) {
+    pulse("looking at what is left behind");
+    if (std::optional<FindingRecord> finding = workload_->check_aftermath()) {
+      report(std::move(*finding));
+    }
+  }
   if (widener_ != nullptr && !plan_.widen.empty()) {
     Result<> widened = check_widener(summary);
     if (!widened && result && findings_ == 0) {

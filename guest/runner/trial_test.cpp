@@ -46,6 +46,7 @@ struct Script {
   std::function<std::optional<FindingRecord>(const Stuck&)> judge;
   std::function<bool(const Stuck&)> rescue = [](const Stuck&) { return false; };
   std::function<Result<>()> verify = [] { return Result<>(); };
+  std::function<std::optional<FindingRecord>()> aftermath = [] { return std::nullopt; };
 };
 
 class Scripted final : public Workload {
@@ -59,6 +60,7 @@ class Scripted final : public Workload {
   }
   bool rescue(const Stuck& stuck) override { return script_.rescue(stuck); }
   Result<> verify_work() override { return script_.verify(); }
+  std::optional<FindingRecord> check_aftermath() override { return script_.aftermath(); }
 
  private:
   Script script_;
@@ -377,6 +379,26 @@ TEST_F(TrialTest, NoWorkIsBroken) {
   const Summary summary = run();
   EXPECT_EQ(summary.outcome, Outcome::kBroken);
   EXPECT_THAT(summary.reason, HasSubstr("nothing migrated"));
+}
+
+TEST_F(TrialTest, WhatDoesNotComeBackIsAFinding) {
+  script.roles = two_stepping_roles();
+  script.aftermath = [] {
+    FindingRecord finding;
+    finding.kind = "leak";
+    finding.title = "memory did not come back";
+    return std::optional(finding);
+  };
+  EXPECT_EQ(run().outcome, Outcome::kFound);
+  ASSERT_EQ(sink.all<FindingRecord>().size(), 1U);
+  EXPECT_EQ(sink.all<FindingRecord>()[0].title, "memory did not come back");
+}
+
+TEST_F(TrialTest, NobodyLooksAtWhatABrokenTrialLeavesBehind) {
+  script.roles = two_stepping_roles();
+  script.verify = [] { return broken("nothing migrated"); };
+  script.aftermath = [] { return std::optional(FindingRecord()); };
+  EXPECT_EQ(run().outcome, Outcome::kBroken);
 }
 
 TEST_F(TrialTest, LacksAreSkippedAndNamed) {

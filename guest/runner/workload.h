@@ -139,6 +139,9 @@ class Workload {
   virtual bool rescue(const Stuck& /*stuck*/) { return false; }
   // After the last round: did the trial do what it claims? An error makes the trial `broken`.
   virtual Result<> verify_work() { return {}; }
+  // At the very end, the roles' threads and processes gone: lets go of what the workload had, and
+  // says what did not come back. Not called when the trial has a finding or is broken.
+  virtual std::optional<FindingRecord> check_aftermath() { return std::nullopt; }
 };
 
 using WorkloadFactory = std::function<std::unique_ptr<Workload>()>;

@@ -2,7 +2,11 @@
 //
 // The oracle of `compose` between two rounds, every role parked.
 #include <fmt/core.h>
+#include <sys/mman.h>
 #include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
 
 #include "guest/memory/text_file.h"
 #include "workloads/compose/compose.h"
@@ -12,6 +16,10 @@ namespace mmquake {
 namespace {
 
 constexpr std::chrono::seconds kSettle{5};
+// By how much a clean kernel may have more in use when all is let go: see docs/compose.md.
+constexpr std::int64_t kLeftKb = 8 * 1024;
+constexpr std::int64_t kRamDiskKb = 16 * 1024;
+constexpr std::int64_t kProvokedKb = 16 * 1024;
 constexpr std::uint64_t kCountsEvery = 4;  // folding the per-CPU counts costs a few ms
 
 }  // namespace
@@ -42,6 +50,7 @@ Result<> Compose::take_stock() {
 
 std::optional<FindingRecord> Compose::check() {
   ++checks_;
+  keep_a_page();
   world_->book->deeds_done.store(0);
   world_->book->users_done.store(0);
   if (const auto damage = world_->book->damage.take()) {
@@ -181,7 +190,35 @@ Result<std::optional<std::string>> Compose::counts_wrong() {
         "unlocked pages count as locked\nMlocked: {} kB before, {} kB with nothing locked",
         locked_before_, locked));
   }
+  for (const std::atomic<int>& pid : world_->book->pids) {
+    if (pid.load() == 0) {
+      continue;
+    }
+    Result<std::optional<std::string>> wrong = resident_wrong(pid.load());
+    if (!wrong || *wrong) {
+      return wrong;
+    }
+  }
   return std::optional<std::string>();
+}
+
+// The kernel's count of a process's pages against its page tables. It judges its own count when the
+// process ends, but not whether it was right before.
+Result<std::optional<std::string>> Compose::resident_wrong(int pid) const {
+  Result<ResidentPages> pages = read_resident_pages(pid);
+  if (!pages) {
+    return tl::make_unexpected(pages.error());
+  }
+  pages->counted_kb -= provoke_ == "lost-resident" ? kProvokedKb : 0;
+  const std::int64_t allowed =
+      resident_error_kb(pages->threads, static_cast<std::int64_t>(world_->cpus.size()));
+  if (std::abs(pages->counted_kb - pages->mapped_kb) <= allowed) {
+    return std::optional<std::string>();
+  }
+  return std::optional(fmt::format(
+      "a process's resident pages do not add up\nVmRSS: {} kB, in its page tables {} kB, "
+      "which may be {} kB apart with {} threads\n",
+      pages->counted_kb, pages->mapped_kb, allowed, pages->threads));
 }
 
 // What settles a moment later is looked at until a deadline.
@@ -208,6 +245,56 @@ Result<> Compose::count_kernel_events() {
     counter->add(grown - counter->value());
   }
   return {};
+}
+
+// Provoked: as if the kernel had lost a huge page in each round.
+void Compose::keep_a_page() {
+  if (provoke_ == "kept-pages") {
+    void* const page = mmap(nullptr, kHugePage, PROT_READ | PROT_WRITE,
+                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+    if (page == MAP_FAILED) {
+      fail({ErrorKind::kBroken, fmt::format("keep 2 MiB: {}", errno_text(errno))});
+    }
+  }
+}
+
+// Everything that was taken since set_up() began, but for the book.
+void Compose::let_go() {
+  if (provoke_ == "kept-hugepage") {
+    (void)mmap(nullptr, kHugePage, PROT_READ | PROT_WRITE,
+               MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | MAP_POPULATE, -1, 0);
+  }
+  watcher_.reset();
+  parts_.clear();
+  world_->area = Area();
+  swap_.reset();
+  hugetlb_ = HugetlbReservation();
+}
+
+Result<std::optional<std::string>> Compose::left_behind() {
+  Result<MemoryLevel> level = read_memory_level();
+  if (!level) {
+    return tl::make_unexpected(level.error());
+  }
+  left_kb_ = level->used_kb - level_before_.used_kb;
+  std::int64_t allowed = kLeftKb;
+  if ((world_->composition.traits() & kSwap) != 0) {
+    allowed += kRamDiskKb;  // the disk keeps what was written to it
+  }
+  if (auto lost = not_given_back(level_before_, *level, allowed)) {
+    return lost;
+  }
+  return resident_wrong(getpid());
+}
+
+std::optional<FindingRecord> Compose::check_aftermath() {
+  let_go();
+  const Result<std::optional<std::string>> wrong =
+      wrong_until(Clock::now() + world_->env->scaled(kSettle), [this] { return left_behind(); });
+  world_->env->counter("left_behind_kb")
+      .add(static_cast<std::uint64_t>(std::max<std::int64_t>(left_kb_, 0)));
+  // procfs that cannot be read any more says nothing about the kernel's counts.
+  return wrong && *wrong ? std::optional(finding_of("leak", **wrong)) : std::nullopt;
 }
 
 }  // namespace mmquake

@@ -63,10 +63,11 @@ WorkloadInfo describe_compose() {
     info.params.push_back(choice_param(std::string(to_string(slot)), std::move(words),
                                        "one of the composition's parts: mmquake compose --space"));
   }
-  info.params.push_back(choice_param("provoke",
-                                     {"none", "lost-write", "foreign", "back-from-zap",
-                                      "unreported", "unanswered", "continue-other", "lost-poke"},
-                                     "breaks something on purpose, to test the oracle"));
+  info.params.push_back(
+      choice_param("provoke",
+                   {"none", "lost-write", "foreign", "back-from-zap", "unreported", "unanswered",
+                    "continue-other", "lost-poke", "lost-resident", "kept-pages", "kept-hugepage"},
+                   "breaks something on purpose, to test the oracle"));
   return info;
 }
 
@@ -87,6 +88,11 @@ Result<> Compose::set_up(Environment& env) {
     return usage(*wrong);
   }
   provoke_ = env.param("provoke");
+  Result<MemoryLevel> level = read_memory_level();
+  if (!level) {
+    return tl::make_unexpected(level.error());
+  }
+  level_before_ = std::move(*level);
   world_->env = &env;
   world_->nodes = env.memory_nodes();
   world_->cpus = env.cpus();
@@ -129,7 +135,7 @@ Result<> Compose::prepare_kernel() {
     return shmem_.set();
   }
   if ((traits & kSwap) != 0) {
-    return swap_.start();
+    return swap_.emplace().start();
   }
   if ((traits & kKsm) != 0) {
     (void)write_text("/sys/kernel/mm/ksm/pages_to_scan", "4000");
@@ -216,6 +222,9 @@ void Compose::add_writer(std::vector<Role>& roles, std::size_t writer) {
   role.body = [this, writer](RoleContext& context) {
     if (writer < world_->book->threads.size()) {
       world_->book->threads[writer].store(gettid());
+    }
+    if (writer == kWriters - 1) {
+      world_->book->pids[1].store(getpid());
     }
     write(context, writer);
     world_->book->users_done.fetch_add(1);

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "guest/memory/kernel_counters.h"
+#include "guest/memory/memory_level.h"
 #include "guest/memory/numa.h"
 #include "guest/memory/page_map.h"
 #include "guest/memory/ram_swap.h"
@@ -34,6 +35,7 @@ class Compose final : public Workload {
   std::optional<FindingRecord> judge(const Stuck& stuck) override;
   bool rescue(const Stuck& stuck) override;
   Result<> verify_work() override;
+  std::optional<FindingRecord> check_aftermath() override;
 
  private:
   // One mover or disturber with its role's counters.
@@ -65,14 +67,18 @@ class Compose final : public Workload {
   Result<std::optional<FindingRecord>> check_counts();
   Result<std::optional<std::vector<Sight>>> look_everywhere();
   Result<std::optional<std::string>> counts_wrong();
+  Result<std::optional<std::string>> resident_wrong(int pid) const;
   std::uint64_t locked_kb() const;
+  void keep_a_page();
+  void let_go();
+  Result<std::optional<std::string>> left_behind();
   Result<> count_kernel_events();
 
   std::unique_ptr<ComposeWorld> world_;
   SharedMemory memory_;
   HugetlbReservation hugetlb_;
   ShmemAlwaysHuge shmem_;
-  RamSwap swap_;
+  std::optional<RamSwap> swap_;
   std::vector<Part> parts_;
   std::unique_ptr<Watcher> watcher_;
   std::string provoke_;
@@ -82,6 +88,8 @@ class Compose final : public Workload {
   std::optional<PageFlags> flags_;
   KernelCounters vmstat_before_;
   std::uint64_t locked_before_ = 0;
+  MemoryLevel level_before_;
+  std::int64_t left_kb_ = 0;
   std::uint64_t checks_ = 0;
   Counter cells_written_, cells_checked_, overlaps_, migrations_, thp_migrations_, disturbed_;
 };

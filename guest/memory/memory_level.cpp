@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "guest/memory/memory_level.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <system_error>
+
+#include "guest/memory/text_file.h"
+
+namespace mmquake {
+namespace {
+
+constexpr std::int64_t kPageKb = 4;
+constexpr std::string_view kPoolPrefix = "hugepages-";
+
+std::int64_t kb_of(const KernelCounters& meminfo, std::string_view name) {
+  return static_cast<std::int64_t>(value_of(meminfo, name));
+}
+
+std::uint64_t number_in(const std::string& file) {
+  const Result<std::string> text = read_text(file);
+  std::string_view rest = text ? std::string_view(*text) : std::string_view();
+  return to_number(next_line(rest).value_or("")).value_or(0);
+}
+
+// The pools below one folder of sysfs; none if the kernel has no hugetlb pages.
+void add_pools(const std::filesystem::path& folder, const std::string& suffix,
+               std::map<std::string, HugetlbCounts>& pools) {
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
+    std::string name = entry.path().filename().string();
+    if (!name.starts_with(kPoolPrefix)) {
+      continue;
+    }
+    const std::string at = entry.path().string() + "/";
+    pools[name.substr(kPoolPrefix.size()) + suffix] = {
+        number_in(at + "nr_hugepages"), number_in(at + "free_hugepages"),
+        number_in(at + "resv_hugepages"), number_in(at + "surplus_hugepages")};
+  }
+}
+
+// "Name:   123 kB"; nullopt: there is no such line.
+std::optional<std::int64_t> field(std::string_view text, std::string_view name) {
+  while (const auto line = next_line(text)) {
+    std::string_view rest = *line;
+    if (next_word(rest) == name) {
+      const auto number = to_number(next_word(rest));
+      return number ? std::optional(static_cast<std::int64_t>(*number)) : std::nullopt;
+    }
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+Result<std::int64_t> used_kb(std::string_view meminfo, std::string_view zoneinfo) {
+  Result<KernelCounters> counts = parse_counters(meminfo);
+  if (!counts) {
+    return context("/proc/meminfo", counts.error());
+  }
+  std::int64_t used = kb_of(*counts, "MemTotal") - kb_of(*counts, "MemFree");
+  for (const std::string_view kept :
+       {"Buffers", "Cached", "Slab", "PageTables", "Percpu", "HardwareCorrupted"}) {
+    used -= kb_of(*counts, kept);
+  }
+  used += kb_of(*counts, "Shmem");  // which is among what is cached
+  while (const auto line = next_line(zoneinfo)) {
+    std::string_view rest = *line;
+    if (next_word(rest) == "count:") {  // of a CPU's list of free pages
+      used -= static_cast<std::int64_t>(to_number(next_word(rest)).value_or(0)) * kPageKb;
+    }
+  }
+  return used;
+}
+
+std::map<std::string, HugetlbCounts> read_hugetlb_pools(const std::string& sysfs) {
+  std::map<std::string, HugetlbCounts> pools;
+  add_pools(sysfs + "/kernel/mm/hugepages", "", pools);
+  std::error_code error;
+  for (const auto& entry :
+       std::filesystem::directory_iterator(sysfs + "/devices/system/node", error)) {
+    const std::string name = entry.path().filename().string();
+    if (name.starts_with("node")) {
+      add_pools(entry.path() / "hugepages", " of " + name, pools);
+    }
+  }
+  return pools;
+}
+
+Result<MemoryLevel> read_memory_level() {
+  (void)write_text("/proc/sys/vm/drop_caches", "3");
+  fold_vmstat();
+  const Result<std::string> meminfo = read_text("/proc/meminfo");
+  const Result<std::string> zoneinfo = read_text("/proc/zoneinfo");
+  if (!meminfo || !zoneinfo) {
+    return tl::make_unexpected(meminfo ? zoneinfo.error() : meminfo.error());
+  }
+  const Result<std::int64_t> used = used_kb(*meminfo, *zoneinfo);
+  if (!used) {
+    return tl::make_unexpected(used.error());
+  }
+  return MemoryLevel{*used, read_hugetlb_pools()};
+}
+
+std::optional<std::string> not_given_back(const MemoryLevel& before, const MemoryLevel& after,
+                                          std::int64_t allowed_kb) {
+  std::string wrong;
+  for (const auto& [pool, counts] : after.pools) {
+    const auto was = before.pools.find(pool);
+    if (was != before.pools.end() && was->second != counts) {
+      wrong += fmt::format("{}: {} before, {} with nothing in use\n", pool, describe(was->second),
+                           describe(counts));
+    }
+  }
+  if (!wrong.empty()) {
+    return "hugetlb pages did not come back\n" + wrong;
+  }
+  const std::int64_t more = after.used_kb - before.used_kb;
+  if (more > allowed_kb) {
+    return fmt::format(
+        "memory did not come back\n{} kB more in use than before, {} kB allowed: neither cache nor "
+        "slab, page table or free page of a CPU\n",
+        more, allowed_kb);
+  }
+  return std::nullopt;
+}
+
+Result<ResidentPages> resident_pages(std::string_view status, std::string_view smaps_rollup) {
+  const auto counted = field(status, "VmRSS:");
+  const auto threads = field(status, "Threads:");
+  const auto mapped = field(smaps_rollup, "Rss:");
+  if (!counted || !threads || !mapped) {
+    return broken(fmt::format("no {} in a process's {}",
+                              !counted ? "VmRSS" : (!threads ? "Threads" : "Rss"),
+                              mapped ? "status" : "smaps_rollup"));
+  }
+  return ResidentPages{*counted, *mapped, *threads};
+}
+
+Result<ResidentPages> read_resident_pages(int pid) {
+  const std::string folder = fmt::format("/proc/{}/", pid);
+  const Result<std::string> status = read_text(folder + "status");
+  const Result<std::string> rollup = read_text(folder + "smaps_rollup");
+  if (!status || !rollup) {
+    return tl::make_unexpected(status ? rollup.error() : status.error());
+  }
+  return resident_pages(*status, *rollup);
+}
+
+std::int64_t resident_error_kb(std::int64_t threads, std::int64_t cpus) {
+  constexpr std::int64_t kEvents = 64;
+  constexpr std::int64_t kCounts = 3;
+  return (threads * kEvents + cpus * kCounts * std::max<std::int64_t>(32, 2 * cpus)) * kPageKb;
+}
+
+}  // namespace mmquake
