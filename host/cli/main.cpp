@@ -296,6 +296,10 @@ void add_store_readers(CLI::App& app, CommonOptions& common, std::string& name, 
   show->add_option("BUG", name, "Its id, or the beginning of it (mmquake bugs)")->required();
   add_store_options(*show, common);
   show->callback([&] { code = show_bug(common, name); });
+  CLI::App* mail = app.add_subcommand("mail", "One bug as a plain-text mail to linux-mm");
+  mail->add_option("BUG", name, "Its id, or the beginning of it (mmquake bugs)")->required();
+  add_store_options(*mail, common);
+  mail->callback([&] { code = mail_bug(common, name); });
   CLI::App* replay = app.add_subcommand("replay", "Run a trial of a campaign again");
   replay->add_option("TRIAL", name, "CAMPAIGN/NUMBER, as in 3/12")->required();
   add_store_options(*replay, common);

@@ -16,6 +16,7 @@
 #include "host/report/campaign_report.h"
 #include "host/report/exchange_formats.h"
 #include "host/report/html_report.h"
+#include "host/report/mail.h"
 #include "host/report/report.h"
 #include "host/report/soak_text.h"
 #include "host/store/store.h"
@@ -205,6 +206,17 @@ int show_bug(const CommonOptions& common, const std::string& id) {
   fmt::print("{}", bug_text(*bug, common.program));
   const std::string evidence = sample_evidence(*bug);
   if (!evidence.empty()) fmt::print("\n{}", escape_for_terminal(evidence));
+  return kExitExpected;
+}
+
+int mail_bug(const CommonOptions& common, const std::string& id) {
+  auto bug = bug_named(common, id);
+  if (!bug) return fail(bug.error());
+  auto store = open_old_store(common);
+  if (!store) return fail(store.error());
+  auto trials = all_trials(*store);
+  if (!trials) return fail(trials.error());
+  fmt::print("{}", mail_text(*bug, *trials, sample_evidence(*bug)));
   return kExitExpected;
 }
 

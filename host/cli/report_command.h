@@ -31,6 +31,9 @@ int list_bugs(const CommonOptions& common);
 // One bug by its id, or the beginning of it.
 int show_bug(const CommonOptions& common, const std::string& id);
 
+// The bug as a mail to linux-mm.
+int mail_bug(const CommonOptions& common, const std::string& id);
+
 // Runs a trial again, named CAMPAIGN/NUMBER: becomes the command that its report names.
 int replay_trial(const CommonOptions& common, const std::string& name);
 

@@ -13,6 +13,7 @@
 #include "host/cli/interrupt.h"
 #include "host/cli/status_line.h"
 #include "host/console/console.h"
+#include "host/console/line_sites.h"
 #include "host/image/initramfs.h"
 #include "host/machine/libvirt_hypervisor.h"
 #include "host/plan/directories.h"
@@ -219,9 +220,36 @@ Result<std::filesystem::path> Session::directory_in(const std::filesystem::path&
   return fresh_directory(std::filesystem::absolute(root) / timed_name(label));
 }
 
+Result<> Session::resolve_sites(TrialPlan& plan) {
+  std::vector<WidenSite> sites;
+  for (const WidenSite& site : plan.guest.widen) {
+    const auto line = source_line(site.site);
+    if (!line) {
+      sites.push_back(site);
+      continue;
+    }
+    const std::lock_guard<std::mutex> lock(lines_mutex_);
+    std::vector<std::string>& places = lines_[{plan.kernel.key, site.site}];
+    if (places.empty()) {
+      auto found = sites_of_line(plan.kernel.vmlinux, line->file, line->line);
+      if (!found) return context("--widen " + site.site, found.error());
+      places = std::move(*found);
+    }
+    for (const std::string& place : places) {
+      sites.push_back(site);
+      sites.back().site = place;
+    }
+  }
+  plan.guest.widen = std::move(sites);
+  return {};
+}
+
 Result<ReportedTrial> Session::run_quietly(ReportedTrial trial, const TrialObserver& observer) {
   auto host = hypervisor();
   if (!host) return tl::make_unexpected(host.error());
+  if (auto resolved = resolve_sites(trial.plan); !resolved) {
+    return tl::make_unexpected(resolved.error());
+  }
   auto result = run_trial(trial.plan, **host, observer, interrupted);
   if (!result) return tl::make_unexpected(result.error());
   trial.result = std::move(*result);

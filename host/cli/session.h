@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
@@ -86,6 +87,8 @@ class Session {
  private:
   Session(CommonOptions options, WorkloadCatalogue workloads);
   Result<Hypervisor*> hypervisor();
+  // Sites that are lines of the source become places in the kernel's code, one for each copy.
+  Result<> resolve_sites(TrialPlan& plan);
   Result<AcceleratorChoice> accelerator(const KernelArtifact& kernel,
                                         const std::filesystem::path& initramfs);
 
@@ -95,6 +98,9 @@ class Session {
   KernelStore kernels_;
   std::unique_ptr<Hypervisor> hypervisor_;
   std::string told_;  // of the accelerator
+  std::mutex lines_mutex_;
+  std::map<std::pair<std::string, std::string>, std::vector<std::string>>
+      lines_;  // by key and site
 };
 
 // The static guest binary: beside this program, or in ../lib/mmquake where that is installed.

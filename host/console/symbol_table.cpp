@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "host/console/symbol_table.h"
 
+#include <fmt/format.h>
 #include <gelf.h>
 
 #include <algorithm>
@@ -22,6 +23,10 @@ SymbolTable::SymbolTable(Elf* elf) : elf_(elf) {
   std::sort(functions_.begin(), functions_.end(), [](const Symbol& a, const Symbol& b) {
     return a.name != b.name ? a.name < b.name : a.address < b.address;
   });
+  by_address_ = functions_;
+  std::erase_if(by_address_, [](const Symbol& symbol) { return symbol.size == 0; });
+  std::stable_sort(by_address_.begin(), by_address_.end(),
+                   [](const Symbol& a, const Symbol& b) { return a.address < b.address; });
   std::sort(addresses_.begin(), addresses_.end());
   addresses_.erase(std::unique(addresses_.begin(), addresses_.end()), addresses_.end());
 }
@@ -55,6 +60,26 @@ void SymbolTable::read(Elf_Scn* section) {
 std::uint64_t SymbolTable::padded_size(const Symbol& symbol) const {
   const auto next = std::upper_bound(addresses_.begin(), addresses_.end(), symbol.address);
   return next == addresses_.end() ? symbol.size : *next - symbol.address;
+}
+
+std::string SymbolTable::place_of(std::uint64_t address) const {
+  auto symbol = std::upper_bound(
+      by_address_.begin(), by_address_.end(), address,
+      [](std::uint64_t wanted, const Symbol& one) { return wanted < one.address; });
+  if (symbol == by_address_.begin()) return {};
+  --symbol;
+  if (address - symbol->address >= symbol->size) return {};
+  const auto namesakes = [this](std::string_view name) {
+    return std::equal_range(functions_.begin(), functions_.end(), Symbol{name},
+                            [](const Symbol& a, const Symbol& b) { return a.name < b.name; });
+  };
+  const auto same = namesakes(symbol->name);
+  if (same.second - same.first == 1) {
+    return fmt::format("{}+{:#x}", symbol->name, address - symbol->address);
+  }
+  const auto text = namesakes("_text");
+  if (text.first == text.second || address < text.first->address) return {};
+  return fmt::format("_text+{:#x}", address - text.first->address);
 }
 
 std::vector<std::uint64_t> SymbolTable::find(const FunctionRef& ref) const {

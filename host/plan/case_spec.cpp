@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 
 #include "host/plan/config_file.h"
 #include "host/plan/nearest.h"
@@ -131,11 +132,27 @@ bool is_finding_kind(std::string_view kind) {
   return std::find(kFindingKinds.begin(), kFindingKinds.end(), kind) != kFindingKinds.end();
 }
 
+std::optional<SourceLine> source_line(std::string_view site) {
+  constexpr std::string_view kPathLetters =
+      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./-+";
+  const std::size_t colon = site.find(':');
+  if (colon == 0 || colon == std::string_view::npos) return std::nullopt;
+  const std::string_view file = site.substr(0, colon);
+  SourceLine out{std::string(file), 0};
+  const char* end = site.data() + site.size();
+  const auto read = std::from_chars(site.data() + colon + 1, end, out.line);
+  if (read.ec != std::errc() || read.ptr != end || out.line < 1 ||
+      file.find_first_not_of(kPathLetters) != std::string_view::npos) {
+    return std::nullopt;
+  }
+  return out;
+}
+
 std::optional<WidenFault> find_fault(const WidenSite& site) {
-  if (!is_site(site.site) || site.site.size() > kMaxNameBytes) {
+  if ((!is_site(site.site) && !source_line(site.site)) || site.site.size() > kMaxNameBytes) {
     return WidenFault{"site",
                       fmt::format("is '{}'; it must be SYMBOL or SYMBOL+0xOFFSET, or several "
-                                  "with '|' between them",
+                                  "with '|' between them, or FILE:LINE (mm/rmap.c:1834)",
                                   site.site)};
   }
   if (site.max_us < 1 || site.max_us > kMaxDelayUs) {

@@ -114,6 +114,13 @@ class Catalogue {
 // Whether an oracle or the kernel's log can give a finding of this kind.
 bool is_finding_kind(std::string_view kind);
 
+// A site that is a line of the kernel's source: "mm/rmap.c:1834". nullopt: it is none.
+struct SourceLine {
+  std::string file;
+  int line = 0;
+};
+std::optional<SourceLine> source_line(std::string_view site);
+
 // What the widener would refuse: which field of a site, and why, with the range.
 struct WidenFault {
   std::string_view field;  // "site", "min_us", ...

@@ -42,6 +42,12 @@ Result<WidenSite> parse_widen(const std::string& text) {
   site.max_us = 1000;
   std::size_t at = std::min(text.find(':'), text.size());
   site.site = text.substr(0, at);
+  // FILE:LINE is one word of the text: no other part of it is a plain number.
+  const std::size_t after = std::min(text.find(':', std::min(at + 1, text.size())), text.size());
+  if (after > at + 1 && text.find_first_not_of("0123456789", at + 1) >= after) {
+    site.site = text.substr(0, after);
+    at = after;
+  }
   while (at < text.size()) {
     const std::size_t end = std::min(text.find(':', at + 1), text.size());
     const std::string part = text.substr(at + 1, end - at - 1);

@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "host/plan/plan.h"
+
 namespace mmquake {
 namespace {
 
@@ -18,6 +20,19 @@ TEST(ParseWiden, TakesEveryPart) {
   EXPECT_DOUBLE_EQ(site->probability, 0.25);
   EXPECT_EQ(site->comm, "faulter");
   EXPECT_EQ(site->mode, "spin");
+}
+
+TEST(ParseWiden, ALineOfTheSourceIsASite) {
+  const auto site = parse_widen("mm/rmap.c:1834:5-20:p=0.5");
+  ASSERT_TRUE(site) << site.error().message;
+  EXPECT_EQ(site->site, "mm/rmap.c:1834");
+  EXPECT_EQ(site->max_us, 20U);
+  EXPECT_EQ(source_line(site->site)->file, "mm/rmap.c");
+  EXPECT_EQ(source_line(site->site)->line, 1834);
+  EXPECT_EQ(parse_widen("arch/x86/mm/fault.c:12")->site, "arch/x86/mm/fault.c:12");
+  EXPECT_FALSE(source_line("handle_userfault"));
+  EXPECT_FALSE(parse_widen("mm/rmap.c")) << "a line is missing";
+  EXPECT_FALSE(parse_widen("mm/rmap.c:0"));
 }
 
 TEST(ParseWiden, HasDefaults) {
@@ -38,8 +53,8 @@ TEST(ParseWiden, NonsenseNamesThePartAndTheRange) {
 }
 
 TEST(WidenText, IsReadBackAsTheSameSite) {
-  for (const char* text :
-       {"f:0-1000", "a|b+0x3:5-20:p=0.25:comm=zap:spin:may-miss", "g:1-1:spin"}) {
+  for (const char* text : {"f:0-1000", "a|b+0x3:5-20:p=0.25:comm=zap:spin:may-miss", "g:1-1:spin",
+                           "mm/rmap.c:1834:0-5"}) {
     const auto site = parse_widen(text);
     ASSERT_TRUE(site) << text;
     EXPECT_EQ(widen_text(*site), text);

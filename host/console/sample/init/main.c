@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* A kernel in miniature for symbolizer_test. Line numbers are part of the test. */
-int handle_fault(volatile int* page);
+__asm__(".text\n.globl _text\n_text:\n"); int handle_fault(volatile int* page);
 int other_fault(volatile int* page);
 
 int main(int argc, char** argv) {
