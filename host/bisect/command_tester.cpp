@@ -19,6 +19,9 @@ namespace fs = std::filesystem;
 
 constexpr int kSkip = 125;
 constexpr int kAbort = 128;
+// What sh says when a command cannot be run, or is not there.
+constexpr int kCannotRun = 126;
+constexpr int kNotThere = 127;
 constexpr std::size_t kSignatureBytes = 200;
 // What is found by a command that names nothing.
 constexpr const char* kSignature = "found";
@@ -103,12 +106,32 @@ Result<CommandTester::Ran> CommandTester::shell(const std::string& command, cons
       command, out.exit_code, out.last_line.empty() ? "nothing" : out.last_line));
 }
 
+Result<> CommandTester::check_out(const std::string& commit) {
+  return git({"checkout", "--quiet", "--force", "--detach", commit});
+}
+
+// The bad end would "find" a typing error, and so would every other commit.
+Result<> CommandTester::prove_runnable(const Commit& commit, int code, const StatusSink& status) {
+  const Commit good{plan_.good, "", {}};
+  status(fmt::format("exit code {}: is it the same on a good commit?", code));
+  auto built = build(good, status);
+  if (!built) return tl::make_unexpected(built.error());
+  auto ran = shell(plan_.run, good, "runnable", {}, status);
+  if (!ran) return tl::make_unexpected(ran.error());
+  if (ran->exit_code == code) {
+    return usage(fmt::format("'{}' ends with {} on the good commit {}, too: it cannot be run ({})",
+                             plan_.run, code, good.id.substr(0, 12), ran->last_line));
+  }
+  is_runnable_ = true;
+  auto back = build(commit, status);
+  if (!back) return tl::make_unexpected(back.error());
+  return {};
+}
+
 Result<BuildResult> CommandTester::build(const Commit& commit, const StatusSink& status) {
   ready_.clear();
   const auto start = std::chrono::steady_clock::now();
-  if (auto done = git({"checkout", "--quiet", "--force", "--detach", commit.id}); !done) {
-    return tl::make_unexpected(done.error());
-  }
+  if (auto done = check_out(commit.id); !done) return tl::make_unexpected(done.error());
   BuildResult out;
   if (!plan_.build.empty()) {
     auto ran = shell(plan_.build, commit, "build-" + commit.id.substr(0, 12), {}, status);
@@ -131,10 +154,15 @@ Result<TrialOutcome> CommandTester::trial(const Commit& commit, std::uint32_t nu
   }
   auto ran = shell(plan_.run, commit, fmt::format("trial-{:06}", number),
                    {{"MMQUAKE_TRIAL", std::to_string(number)},
-                    {"MMQUAKE_SEED", std::to_string(seed)},
+                    // sh counts with 63 bits.
+                    {"MMQUAKE_SEED", std::to_string(seed >> 1U)},
                     {"MMQUAKE_SIGNATURE", signature.string()}},
                    status);
   if (!ran) return tl::make_unexpected(ran.error());
+  if ((ran->exit_code == kCannotRun || ran->exit_code == kNotThere) && !is_runnable_) {
+    auto proven = prove_runnable(commit, ran->exit_code, status);
+    if (!proven) return tl::make_unexpected(proven.error());
+  }
   TrialOutcome out;
   out.seconds = ran->seconds;
   if (ran->exit_code == 0) return out;

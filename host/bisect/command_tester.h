@@ -18,11 +18,14 @@ struct CommandPlan {
   std::filesystem::path logs;        // folder for what the commands print
   std::string build;                 // for sh -c; may be empty
   std::string run;                   // for sh -c
+  std::string good;                  // hash of a commit without the bug
 };
 
 // Exit codes are those of `git bisect run`. Of --run: 0 passed, 125 this commit cannot be tested,
 // 128 and more ends the bisection, all others found. Of --build: 0 built, 128 and more ends the
-// bisection, all others: this commit does not build.
+// bisection, all others: this commit does not build. When --run ends with 126
+// or 127 for the first time, it is tried on a good commit, where a command that cannot be run ends
+// like that, too.
 //
 // Both run in the checkout, with these variables: MMQUAKE_COMMIT (hash), MMQUAKE_REPOSITORY,
 // MMQUAKE_TRIAL (counts from 1) and MMQUAKE_SEED (of the trial), MMQUAKE_SIGNATURE (a file that
@@ -49,6 +52,8 @@ class CommandTester final : public KernelTester {
     double seconds = 0;
     std::string last_line;
   };
+  Result<> check_out(const std::string& commit);
+  Result<> prove_runnable(const Commit& commit, int code, const StatusSink& status);
   Result<> git(const std::vector<std::string>& words);
   Result<Ran> shell(const std::string& command, const Commit& commit, const std::string& name,
                     std::map<std::string, std::string> environment, const StatusSink& status);
@@ -56,6 +61,7 @@ class CommandTester final : public KernelTester {
   CommandPlan plan_;
   std::function<bool()> should_stop_;
   std::string ready_;  // the commit that is checked out and built
+  bool is_runnable_ = false;
 };
 
 }  // namespace mmquake::bisect

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "host/cli/bench_command.h"
+#include "host/cli/bisect_command.h"
 #include "host/cli/commands.h"
 #include "host/cli/doctor_command.h"
 #include "host/cli/interrupt.h"
@@ -33,6 +34,7 @@ constexpr const char* kExamples =
     "  mmquake bench pin                         what does nth_page() cost?\n"
     "  mmquake run migrate-verify --kernel clean --seconds 120\n"
     "  mmquake soak nightly --for 8h             everything, all night\n"
+    "  mmquake bisect --good v6.1 --bad v6.2 --run ./test.sh    which commit brought it?\n"
     "\nExit codes: 0 as expected, 1 a finding where none was expected or none where one was,\n"
     "2 usage, 3 broken (harness or host), 4 skipped, 128+n ended by signal n.\n";
 
@@ -375,6 +377,7 @@ int run_main(int argc, char** argv) {
   add_soak(app, common, soak, code);
   add_report(app, common, report, code);
   add_store_readers(app, common, stored_name, code);
+  add_bisect_command(app, common, code);
   add_bench(app, common, bench_pin_options, code);
   add_kernel_command(app, common.json, code);
   add_doctor_command(app, common.json, code);

@@ -73,8 +73,8 @@ class Session {
   Result<std::filesystem::path> run_directory(const std::string& label);
 
   // A fresh directory TIME-LABEL in `root`.
-  Result<std::filesystem::path> directory_in(const std::filesystem::path& root,
-                                             const std::string& label);
+  static Result<std::filesystem::path> directory_in(const std::filesystem::path& root,
+                                                    const std::string& label);
 
   // Runs one trial with a status line, writes its files.
   Result<ReportedTrial> run(ReportedTrial trial);
