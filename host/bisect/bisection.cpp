@@ -14,6 +14,7 @@ Bisection::Bisection(const CommitGraph& graph, SearchSettings settings, Journal&
     : search_(graph, std::move(settings)), journal_(journal), tester_(tester), listener_(listener) {
   std::unordered_map<std::string, std::size_t> index;
   for (std::size_t at = 0; at < graph.size(); ++at) index.emplace(graph.commit(at).id, at);
+  search_.set_replaying(true);
   for (const Record& record : journal.records()) {
     if (const auto* build = std::get_if<BuildRecord>(&record)) {
       if (const auto at = index.find(build->commit); at != index.end()) {
@@ -25,6 +26,7 @@ Bisection::Bisection(const CommitGraph& graph, SearchSettings settings, Journal&
       }
     }
   }
+  search_.set_replaying(false);
 }
 
 Result<Stop> Bisection::run(std::uint32_t max_trials, const std::function<bool()>& should_stop) {

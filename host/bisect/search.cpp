@@ -19,6 +19,11 @@ Plan Search::next() const {
   return plan_.value_or(Plan{graph_.bad_end(), 1, 0, 0});
 }
 
+void Search::set_replaying(bool replaying) {
+  is_replaying_ = replaying;
+  look();
+}
+
 void Search::give_up(std::size_t commit, const std::string& reason) {
   kernels_.state[commit] = KernelState::kUntestable;
   tallies_[commit].untestable = reason.empty() ? "skipped" : reason;
@@ -78,6 +83,7 @@ void Search::take(std::size_t commit, const TrialOutcome& trial) {
 
 // Where this leaves the search.
 void Search::look() {
+  if (is_replaying_) return;
   find_groups();
   plan_.reset();
   const std::size_t bad = graph_.bad_end();
