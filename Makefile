@@ -97,6 +97,7 @@ bench: deps
 	@$(BUILD)/mmquake kernel build clean
 	@$(BUILD)/bench/boot_bench
 	@$(BUILD)/bench/soak_bench
+	@$(BUILD)/bench/bisect_bench
 	@bench/jobs.sh
 
 clean:
