@@ -150,10 +150,24 @@ Result<ResidentPages> read_resident_pages(int pid) {
   return resident_pages(*status, *rollup);
 }
 
-std::int64_t resident_error_kb(std::int64_t threads, std::int64_t cpus) {
-  constexpr std::int64_t kEvents = 64;
+bool threads_keep_counts(std::string_view release) {
+  const std::size_t dot = std::min(release.find('.'), release.size());
+  const auto major = to_number(release.substr(0, dot));
+  std::string_view rest = release.substr(std::min(dot + 1, release.size()));
+  rest = rest.substr(0, rest.find_first_not_of("0123456789"));
+  const auto minor = to_number(rest);
+  return !major || !minor || *major < 6 || (*major == 6 && *minor < 2);
+}
+
+std::int64_t resident_error_kb(const ResidentPages& pages, std::int64_t cpus,
+                               std::string_view release) {
+  constexpr std::int64_t kFaults = 65;
+  constexpr std::int64_t kFaultAround = 16;  // fault_around_bytes
   constexpr std::int64_t kCounts = 3;
-  return (threads * kEvents + cpus * kCounts * std::max<std::int64_t>(32, 2 * cpus)) * kPageKb;
+  // percpu_counter_batch
+  const std::int64_t batch = std::max<std::int64_t>(32, 2 * cpus);
+  return kPageKb * (threads_keep_counts(release) ? pages.threads * kFaults * kFaultAround
+                                                 : cpus * kCounts * batch);
 }
 
 }  // namespace mmquake

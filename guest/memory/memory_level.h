@@ -46,8 +46,11 @@ struct ResidentPages {
 Result<ResidentPages> resident_pages(std::string_view status, std::string_view smaps_rollup);
 Result<ResidentPages> read_resident_pages(int pid);
 
-// How far the two may be apart: before 6.2 each thread keeps up to 64 events to itself, since then
-// each CPU keeps up to 32 pages (or twice the CPUs) of each of three counts.
-std::int64_t resident_error_kb(std::int64_t threads, std::int64_t cpus);
+// Whether this kernel ("6.1.0-50-amd64") lets each thread keep a part of these counts for itself
+// (before 6.2: up to 64 faults, each of which may map 16 pages of a file), or each CPU.
+bool threads_keep_counts(std::string_view release);
+// How far the two may be apart at most.
+std::int64_t resident_error_kb(const ResidentPages& pages, std::int64_t cpus,
+                               std::string_view release);
 
 }  // namespace mmquake

@@ -74,13 +74,24 @@ TEST(ResidentPages, AreReadFromBothTexts) {
   EXPECT_FALSE(resident_pages("VmRSS: 1 kB\nThreads:\t3\n", ""));
 }
 
+TEST(ResidentPages, HowFarTheyMayBeApartDependsOnTheKernel) {
+  EXPECT_TRUE(threads_keep_counts("6.1.192"));
+  EXPECT_TRUE(threads_keep_counts("5.10.0-32-cloud-amd64"));
+  EXPECT_TRUE(threads_keep_counts("strange"));
+  EXPECT_FALSE(threads_keep_counts("6.2.0"));
+  EXPECT_FALSE(threads_keep_counts("6.12.117+deb13"));
+  EXPECT_FALSE(threads_keep_counts("7.3-rc1"));
+  EXPECT_EQ(resident_error_kb({0, 0, 2}, 4, "6.1"), 2 * 65 * 16 * 4);
+  EXPECT_EQ(resident_error_kb({0, 0, 2}, 4, "6.12"), 4 * 3 * 32 * 4);
+}
+
 TEST(ResidentPages, OfThisProcessAgree) {
   const auto pages = read_resident_pages(getpid());
   if (!pages) {
     GTEST_SKIP() << pages.error().message;
   }
   EXPECT_LE(std::abs(pages->counted_kb - pages->mapped_kb),
-            resident_error_kb(pages->threads, sysconf(_SC_NPROCESSORS_ONLN)));
+            resident_error_kb(*pages, sysconf(_SC_NPROCESSORS_ONLN), "6.1"));
 }
 
 }  // namespace

@@ -50,7 +50,7 @@ TEST(Composition, WhatDoesNotGoTogetherIsNamed) {
               Optional(HasSubstr("no file")));
   EXPECT_TRUE(objection(of("shmem-4k", "mbind", "truncate", kNoWord, "uffd-minor")));
   EXPECT_FALSE(objection(of("hugetlb-2m", "mbind", "punch-hole", "ptrace", "uffd-minor")));
-  EXPECT_FALSE(objection(of("anon-thp", "mbind", "fork-cow", "ptrace", "uffd-wp")));
+  EXPECT_FALSE(objection(of("anon-thp", "mbind", "mlock", "ptrace", "uffd-wp")));
 }
 
 TEST(Composition, TwoDisturbersHaveOneOrder) {

@@ -3,6 +3,7 @@
 // The oracle of `compose` between two rounds, every role parked.
 #include <fmt/core.h>
 #include <sys/mman.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -17,9 +18,9 @@ namespace {
 
 constexpr std::chrono::seconds kSettle{5};
 // By how much a clean kernel may have more in use when all is let go: see docs/compose.md.
-constexpr std::int64_t kLeftKb = 8 * 1024;
-constexpr std::int64_t kRamDiskKb = 16 * 1024;
-constexpr std::int64_t kProvokedKb = 16 * 1024;
+constexpr std::int64_t kLeftKb = 16L * 1024;
+constexpr std::int64_t kRamDiskKb = 16L * 1024;
+constexpr std::int64_t kProvokedKb = 64L * 1024;
 constexpr std::uint64_t kCountsEvery = 4;  // folding the per-CPU counts costs a few ms
 
 }  // namespace
@@ -209,9 +210,11 @@ Result<std::optional<std::string>> Compose::resident_wrong(int pid) const {
   if (!pages) {
     return tl::make_unexpected(pages.error());
   }
-  pages->counted_kb -= provoke_ == "lost-resident" ? kProvokedKb : 0;
+  pages->counted_kb += provoke_ == "lost-resident" ? kProvokedKb : 0;
+  utsname kernel{};
+  uname(&kernel);
   const std::int64_t allowed =
-      resident_error_kb(pages->threads, static_cast<std::int64_t>(world_->cpus.size()));
+      resident_error_kb(*pages, static_cast<std::int64_t>(world_->cpus.size()), &kernel.release[0]);
   if (std::abs(pages->counted_kb - pages->mapped_kb) <= allowed) {
     return std::optional<std::string>();
   }
@@ -288,9 +291,14 @@ Result<std::optional<std::string>> Compose::left_behind() {
 }
 
 std::optional<FindingRecord> Compose::check_aftermath() {
+  const Clock::time_point end = Clock::now() + world_->env->scaled(kSettle);
+  // The threads are gone, and with them what each kept to itself; the memory is still mapped.
+  Result<std::optional<std::string>> wrong =
+      wrong_until(end, [this] { return resident_wrong(getpid()); });
   let_go();
-  const Result<std::optional<std::string>> wrong =
-      wrong_until(Clock::now() + world_->env->scaled(kSettle), [this] { return left_behind(); });
+  if (wrong && !*wrong) {
+    wrong = wrong_until(end, [this] { return left_behind(); });
+  }
   world_->env->counter("left_behind_kb")
       .add(static_cast<std::uint64_t>(std::max<std::int64_t>(left_kb_, 0)));
   // procfs that cannot be read any more says nothing about the kernel's counts.
