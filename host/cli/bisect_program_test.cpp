@@ -92,6 +92,7 @@ TEST_F(BisectProgram, SurvivesASigkillAndEndsWhatItLeft) {
   const pid_t child = fork();
   if (child == 0) {
     std::vector<char*> raw;
+    raw.reserve(words.size() + 1);
     for (const std::string& word : words) raw.push_back(const_cast<char*>(word.c_str()));
     raw.push_back(nullptr);
     execv(raw[0], raw.data());
