@@ -170,7 +170,7 @@ TEST_F(CaseSpecTest, AWidenSiteIsWhatTheModuleTakes) {
       {"site = \"f+12\"\nmax_us = 1\n", "SYMBOL+0xOFFSET"},
       {"site = \"f+0x\"\nmax_us = 1\n", "SYMBOL+0xOFFSET"},
       {"site = \"+0x1\"\nmax_us = 1\n", "SYMBOL+0xOFFSET"},
-      {"site = \"mm/memory.c:12\"\nmax_us = 1\n", "SYMBOL+0xOFFSET"},
+      {"site = \"mm/memory.c:x\"\nmax_us = 1\n", "SYMBOL+0xOFFSET"},
       {"site = \"f\"\nmax_us = 0\n", "from 1 to 10000000"},
       {"site = \"f\"\nmax_us = 10000001\n", "from 1 to 10000000"},
       {"site = \"f\"\nmin_us = -1\nmax_us = 1\n", "from 0 to 10000000"},
