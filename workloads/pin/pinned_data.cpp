@@ -80,7 +80,8 @@ class PinnedData final : public Workload {
   std::uint64_t generation_ = 0;
   std::optional<FindingRecord> finding_;
   std::optional<Error> error_, mover_error_;
-  std::size_t mover_turn_ = 0;  // goes on over the rounds: a short one must not always see the first
+  std::size_t mover_turn_ =
+      0;  // goes on over the rounds: a short one must not always see the first
   std::atomic<bool> round_over_{false}, mover_gone_{false};
   std::atomic<std::uint64_t> begun_{0}, ended_{0};
   Counter turns_, refused_, huge_pins_, migrations_, overlaps_;
