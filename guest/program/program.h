@@ -24,6 +24,8 @@ class Program {
                                const std::vector<std::string>& env);
   Program(Program&& other) noexcept;
   Program& operator=(Program&&) = delete;
+  Program(const Program&) = delete;
+  Program& operator=(const Program&) = delete;
   // Kills what is left, and does not wait for it.
   ~Program();
 

@@ -11,7 +11,7 @@ namespace mmquake {
 namespace {
 
 constexpr double kTickSeconds = 1;
-constexpr double kRanAtMost = 1.0 / 20;
+constexpr double kRanAtMost = 1.0 / 8;
 constexpr double kWaitedAtLeast = 1.0 / 2;
 // workqueue.watchdog_thresh, which nobody sets.
 constexpr double kWorkqueueSeconds = 30;

@@ -28,7 +28,7 @@ std::optional<double> stall_seconds(const KernelReport& report, const DetectorTi
 std::optional<double> stall_seconds(const FindingRecord& finding, const DetectorTimes& times);
 
 // "vCPU 2 ran for 0.3 of 20 s and waited 18.1 s for a core": a vCPU that ran
-// less than a twentieth of the window and waited more than half of it. Nothing: there is none, and
+// less than an eighth of the window and waited more than half of it. Nothing: there is none, and
 // the detector is right. docs/architecture.md ("Time") has the measurements.
 std::optional<std::string> starvation(const StallWindow& window);
 

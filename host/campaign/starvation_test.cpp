@@ -43,7 +43,8 @@ TEST(DetectorTimes, AreOrderedAndKeepToTheKernelsLimits) {
 TEST(Starvation, NeedsAVcpuThatHardlyRanAndWaited) {
   EXPECT_FALSE(starvation({20, {}})) << "nobody knows";
   EXPECT_FALSE(starvation({20, {{4.6, 10.2}, {4.8, 9.4}}})) << "a host that is shared by two VMs";
-  EXPECT_FALSE(starvation({20, {{1.8, 14.4}, {1.6, 10.4}}})) << "eight others, and no accusation";
+  EXPECT_FALSE(starvation({20, {{3.2, 16.8}, {3.2, 16.8}}})) << "three VMs of four on two cores";
+  EXPECT_TRUE(starvation({20, {{1.2, 18.8}}})) << "a quarter of a core for four vCPUs";
   const auto starved = starvation({20, {{0.6, 15.2}, {0.4, 17.4}, {0.6, 13.6}}});
   ASSERT_TRUE(starved) << "the clean kernel had 'hung' tasks";
   EXPECT_EQ(*starved, "vCPU 1 ran for 0.4 of 20 s and waited 17.4 s for a core");
