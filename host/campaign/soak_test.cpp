@@ -195,7 +195,7 @@ TEST_F(SoakTest, HalfOfTheCompositionsAreWidenedAtSomeSites) {
   // Five standard deviations of 400 fair draws are 50.
   EXPECT_NEAR(widened, 200, 50);
   ASSERT_EQ(drawn.size(), 6U);
-  for (const auto& [site, count] : drawn) EXPECT_NEAR(count, widened / 3, 40) << site;
+  for (const auto& [site, count] : drawn) EXPECT_NEAR(count, widened / 3.0, 40) << site;
 }
 
 TEST_F(SoakTest, ALogShapeIsNewOnceInACampaign) {
