@@ -235,9 +235,17 @@ Result<> Session::resolve_sites(TrialPlan& plan) {
       if (!found) return context("--widen " + site.site, found.error());
       places = std::move(*found);
     }
+    if (places.size() > kMaxWidenSites) {
+      return usage(
+          fmt::format("--widen {}: the compiler has made {} copies of it, and the widener "
+                      "has room for {}: name one of its callers",
+                      site.site, places.size(), kMaxWidenSites));
+    }
     for (const std::string& place : places) {
       sites.push_back(site);
       sites.back().site = place;
+      // Nobody can say which of the copies a workload comes by.
+      sites.back().may_miss = site.may_miss || places.size() > 1;
     }
   }
   plan.guest.widen = std::move(sites);

@@ -17,7 +17,6 @@ constexpr double kMinSeconds = 1;
 constexpr double kMaxSeconds = 86400;
 // What guest/widener/control.c takes: WIDENER_MAX_SITES, WIDENER_MAX_US, and a probability in
 // millionths.
-constexpr std::size_t kMaxSites = 64;
 constexpr std::int64_t kMaxDelayUs = 10'000'000;
 constexpr double kMinProbability = 1e-6;
 constexpr std::size_t kMaxCommBytes = 15;  // TASK_COMM_LEN without its NUL
@@ -74,9 +73,9 @@ WidenSite read_widen(ConfigTable& table) {
 
 void read_widens(ConfigTable& root, CaseSpec& spec) {
   for (ConfigTable& table : root.tables("widen")) spec.widen.push_back(read_widen(table));
-  if (spec.widen.size() > kMaxSites) {
+  if (spec.widen.size() > kMaxWidenSites) {
     root.complain("widen", fmt::format("tables are {}; the widener has room for {}",
-                                       spec.widen.size(), kMaxSites));
+                                       spec.widen.size(), kMaxWidenSites));
   }
 }
 

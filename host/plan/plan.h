@@ -120,6 +120,8 @@ struct SourceLine {
   int line = 0;
 };
 std::optional<SourceLine> source_line(std::string_view site);
+// As guest/widener/control.c has it (WIDENER_MAX_SITES).
+inline constexpr std::size_t kMaxWidenSites = 64;
 
 // What the widener would refuse: which field of a site, and why, with the range.
 struct WidenFault {
