@@ -27,7 +27,7 @@ constexpr double kSeconds = 600;
 
 Result<PinSpeedResult> measure(Session& session, const Subject& subject,
                                const BenchPinOptions& options,
-                               const std::filesystem::path& directory) {
+                               const std::filesystem::path& directory, bool& emulated) {
   // The workload puts the switch on and off by itself.
   auto plan = session.prepare(subject.kernel, kMachine, {});
   if (!plan) return tl::make_unexpected(plan.error());
@@ -35,6 +35,7 @@ Result<PinSpeedResult> measure(Session& session, const Subject& subject,
   plan->guest.params = {{"rounds", std::to_string(options.rounds)}};
   plan->guest.max_rounds = static_cast<std::uint64_t>(options.rounds);
   plan->guest.seconds = kSeconds;
+  emulated = emulated || plan->accelerator == Accelerator::kTcg;
   ReportedTrial trial;
   trial.plan = std::move(*plan);
   trial.side = subject.kernel;
@@ -65,8 +66,9 @@ int bench_pin(const CommonOptions& common, const BenchPinOptions& options) {
   auto directory = (*session)->run_directory("bench-pin");
   if (!directory) return fail(directory.error());
   std::vector<PinSpeedResult> results;
+  bool emulated = false;
   for (const Subject& subject : kSubjects) {
-    auto measured = measure(**session, subject, options, *directory);
+    auto measured = measure(**session, subject, options, *directory, emulated);
     if (interrupted()) return interrupted_exit_code();
     if (!measured) return fail(measured.error());
     results.push_back(std::move(*measured));
@@ -79,6 +81,10 @@ int bench_pin(const CommonOptions& common, const BenchPinOptions& options) {
     fmt::print("{}\n", pin_speed_json(results).dump(2));
   } else {
     fmt::print("{}", table);
+    if (emulated) {
+      fmt::print(
+          "Under TCG where a loop lies counts for up to a factor of two: see docs/bench.md\n");
+    }
   }
   return kExitExpected;
 }
