@@ -42,18 +42,6 @@ void add_pools(const std::filesystem::path& folder, const std::string& suffix,
   }
 }
 
-// "Name:   123 kB"; nullopt: there is no such line.
-std::optional<std::int64_t> field(std::string_view text, std::string_view name) {
-  while (const auto line = next_line(text)) {
-    std::string_view rest = *line;
-    if (next_word(rest) == name) {
-      const auto number = to_number(next_word(rest));
-      return number ? std::optional(static_cast<std::int64_t>(*number)) : std::nullopt;
-    }
-  }
-  return std::nullopt;
-}
-
 }  // namespace
 
 Result<std::int64_t> used_kb(std::string_view meminfo, std::string_view zoneinfo) {
@@ -91,7 +79,10 @@ std::map<std::string, HugetlbCounts> read_hugetlb_pools(const std::string& sysfs
 }
 
 Result<MemoryLevel> read_memory_level() {
-  (void)write_text("/proc/sys/vm/drop_caches", "3");
+  // With the caches in it, the level would be no measure.
+  if (Result<> dropped = write_text("/proc/sys/vm/drop_caches", "3"); !dropped) {
+    return tl::make_unexpected(dropped.error());
+  }
   fold_vmstat();
   const Result<std::string> meminfo = read_text("/proc/meminfo");
   const Result<std::string> zoneinfo = read_text("/proc/zoneinfo");
@@ -129,15 +120,16 @@ std::optional<std::string> not_given_back(const MemoryLevel& before, const Memor
 }
 
 Result<ResidentPages> resident_pages(std::string_view status, std::string_view smaps_rollup) {
-  const auto counted = field(status, "VmRSS:");
-  const auto threads = field(status, "Threads:");
-  const auto mapped = field(smaps_rollup, "Rss:");
+  const auto counted = number_of_field(status, "VmRSS:");
+  const auto threads = number_of_field(status, "Threads:");
+  const auto mapped = number_of_field(smaps_rollup, "Rss:");
   if (!counted || !threads || !mapped) {
     return broken(fmt::format("no {} in a process's {}",
                               !counted ? "VmRSS" : (!threads ? "Threads" : "Rss"),
                               mapped ? "status" : "smaps_rollup"));
   }
-  return ResidentPages{*counted, *mapped, *threads};
+  return ResidentPages{static_cast<std::int64_t>(*counted), static_cast<std::int64_t>(*mapped),
+                       static_cast<std::int64_t>(*threads)};
 }
 
 Result<ResidentPages> read_resident_pages(int pid) {

@@ -60,6 +60,14 @@ std::string_view next_word(std::string_view& rest) {
   return word;
 }
 
+std::optional<std::uint64_t> number_of_field(std::string_view text, std::string_view name) {
+  while (const auto line = next_line(text)) {
+    std::string_view rest = *line;
+    if (next_word(rest) == name) return to_number(next_word(rest));
+  }
+  return std::nullopt;
+}
+
 std::optional<std::uint64_t> to_number(std::string_view word, int base) {
   std::uint64_t value = 0;
   const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), value, base);

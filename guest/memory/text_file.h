@@ -22,6 +22,8 @@ Result<> write_text(const std::string& path, std::string_view text);
 std::optional<std::string_view> next_line(std::string_view& rest);
 // Takes the next word, skipping blanks and tabs; empty at the end.
 std::string_view next_word(std::string_view& rest);
+// The number behind "NAME:" at the beginning of a line, as procfs has it; nullopt: there is none.
+std::optional<std::uint64_t> number_of_field(std::string_view text, std::string_view name);
 // The whole word as a number, else nullopt.
 std::optional<std::uint64_t> to_number(std::string_view word, int base = 10);
 

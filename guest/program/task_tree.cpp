@@ -79,17 +79,6 @@ std::vector<int> numbers_in(const std::string& path) {
   return out;
 }
 
-// The value behind "NAME:" in a status file; 0 when it is not there.
-std::uint64_t status_number(std::string_view status, std::string_view name) {
-  while (const auto line = next_line(status)) {
-    std::string_view rest = *line;
-    if (next_word(rest) == name) {
-      return to_number(next_word(rest)).value_or(0);
-    }
-  }
-  return 0;
-}
-
 std::optional<Task> task_of(int pid, int tid) {
   const std::string base = "/proc/" + std::to_string(pid) + "/task/" + std::to_string(tid) + "/";
   const Result<std::string> stat = read_text(base + "stat");
@@ -103,8 +92,8 @@ std::optional<Task> task_of(int pid, int tid) {
   if (name_end != std::string::npos && name_end + 2 < stat->size()) {
     task.state = (*stat)[name_end + 2];
   }
-  task.switches = status_number(*status, "voluntary_ctxt_switches:") +
-                  status_number(*status, "nonvoluntary_ctxt_switches:");
+  task.switches = number_of_field(*status, "voluntary_ctxt_switches:").value_or(0) +
+                  number_of_field(*status, "nonvoluntary_ctxt_switches:").value_or(0);
   return task;
 }
 

@@ -5,6 +5,7 @@
 
 #include <unordered_map>
 
+#include "host/bisect/answer.h"
 #include "host/campaign/schedule.h"
 
 namespace mmquake::bisect {
@@ -44,14 +45,9 @@ Result<Stop> Bisection::run(std::uint32_t max_trials, const std::function<bool()
   return Stop::kEnded;
 }
 
-std::string Bisection::prefix(const Plan& plan) const {
-  const Commit& commit = search_.graph().commit(plan.commit);
-  return fmt::format("{} {}", commit.id.substr(0, 12), commit.subject);
-}
-
 Result<> Bisection::build(const Plan& plan) {
   const Commit& commit = search_.graph().commit(plan.commit);
-  const std::string what = "build " + prefix(plan);
+  const std::string what = "build " + commit_text(commit);
   listener_.on_status(what);
   auto built = tester_.build(
       commit, [&](const std::string& text) { listener_.on_status(what + ": " + text); });
@@ -65,7 +61,7 @@ Result<> Bisection::build(const Plan& plan) {
 Result<> Bisection::trial(const Plan& plan) {
   const Commit& commit = search_.graph().commit(plan.commit);
   const std::uint32_t number = search_.trials() + 1;
-  const std::string what = fmt::format("trial {} on {}", number, prefix(plan));
+  const std::string what = fmt::format("trial {} on {}", number, commit_text(commit));
   const std::uint64_t seed = trial_seed(question_of(journal_.records()).seed, number);
   listener_.on_status(what);
   auto ended = tester_.trial(commit, number, seed, [&](const std::string& text) {

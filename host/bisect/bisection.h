@@ -43,7 +43,6 @@ class Bisection {
  private:
   Result<> build(const Plan& plan);
   Result<> trial(const Plan& plan);
-  std::string prefix(const Plan& plan) const;
 
   Search search_;
   Journal& journal_;

@@ -72,7 +72,11 @@ Result<std::vector<ReportedTrial>> run_trials(Session& session, const RunOptions
     payload = *prepared;
   }
   auto plan = session.prepare(options.kernel, options.machine, options.bugs, payload);
-  if (!plan) return tl::make_unexpected(plan.error());
+  if (!plan) {
+    std::error_code kept;  // a folder that holds something stays
+    std::filesystem::remove(*root, kept);
+    return tl::make_unexpected(plan.error());
+  }
   plan->guest = *guest;
   const std::uint64_t first = options.seed != 0 ? options.seed : std::random_device{}();
   std::vector<ReportedTrial> done;
