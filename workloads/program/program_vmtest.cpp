@@ -107,8 +107,9 @@ TEST(UserScript, HasTheUsualCommands) {
 
 // docs/reproducing.md: written from the text of a mail, nothing of mmquake's is linked.
 TEST(Reproducer, HangsOnTheKernelWithTheBugAndPassesOnTheOther) {
+  const std::string program = MMQUAKE_SOURCE_DIR "/docs/reproducers/uffd_thp_migration.c";
   const std::vector<std::string> words = {
-      "--c",      MMQUAKE_SOURCE_DIR "/docs/reproducers/uffd_thp_migration.c",
+      "--c",      program,
       "--widen",  "handle_userfault:0-30000:p=0.7:comm=faulter",
       "--widen",  "folio_mc_copy|folio_copy:0-5000:comm=migrator",
       "--seconds"};
