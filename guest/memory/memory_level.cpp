@@ -6,7 +6,10 @@
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>
+#include <optional>
 #include <system_error>
+#include <tuple>
+#include <utility>
 
 #include "guest/memory/text_file.h"
 
@@ -20,26 +23,56 @@ std::int64_t kb_of(const KernelCounters& meminfo, std::string_view name) {
   return static_cast<std::int64_t>(value_of(meminfo, name));
 }
 
-std::uint64_t number_in(const std::string& file) {
+// A file of one number. `needed`: that it is not there is an error; else it is 0.
+Result<std::uint64_t> number_in(const std::filesystem::path& file, bool needed) {
+  std::error_code error;
+  if (!needed && !std::filesystem::exists(file, error)) {
+    return 0;
+  }
   const Result<std::string> text = read_text(file);
-  std::string_view rest = text ? std::string_view(*text) : std::string_view();
-  return to_number(next_line(rest).value_or("")).value_or(0);
+  if (!text) {
+    return tl::make_unexpected(text.error());
+  }
+  std::string_view rest = *text;
+  const std::optional<std::uint64_t> number = to_number(next_line(rest).value_or(""));
+  if (!number) {
+    return broken(fmt::format("{}: '{}' is no number", file.string(), *text));
+  }
+  return *number;
+}
+
+Result<HugetlbCounts> read_pool(const std::filesystem::path& pool) {
+  HugetlbCounts out;
+  // A node keeps no reservations.
+  for (const auto& [name, to, needed] : {std::tuple{"nr_hugepages", &out.total, true},
+                                         {"free_hugepages", &out.free, true},
+                                         {"resv_hugepages", &out.reserved, false},
+                                         {"surplus_hugepages", &out.surplus, true}}) {
+    const Result<std::uint64_t> number = number_in(pool / name, needed);
+    if (!number) {
+      return tl::make_unexpected(number.error());
+    }
+    *to = *number;
+  }
+  return out;
 }
 
 // The pools below one folder of sysfs; none if the kernel has no hugetlb pages.
-void add_pools(const std::filesystem::path& folder, const std::string& suffix,
-               std::map<std::string, HugetlbCounts>& pools) {
+Result<> add_pools(const std::filesystem::path& folder, const std::string& suffix,
+                   std::map<std::string, HugetlbCounts>& pools) {
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
-    std::string name = entry.path().filename().string();
+    const std::string name = entry.path().filename().string();
     if (!name.starts_with(kPoolPrefix)) {
       continue;
     }
-    const std::string at = entry.path().string() + "/";
-    pools[name.substr(kPoolPrefix.size()) + suffix] = {
-        number_in(at + "nr_hugepages"), number_in(at + "free_hugepages"),
-        number_in(at + "resv_hugepages"), number_in(at + "surplus_hugepages")};
+    const Result<HugetlbCounts> counts = read_pool(entry.path());
+    if (!counts) {
+      return tl::make_unexpected(counts.error());
+    }
+    pools[name.substr(kPoolPrefix.size()) + suffix] = *counts;
   }
+  return {};
 }
 
 }  // namespace
@@ -64,16 +97,19 @@ Result<std::int64_t> used_kb(std::string_view meminfo, std::string_view zoneinfo
   return used;
 }
 
-std::map<std::string, HugetlbCounts> read_hugetlb_pools(const std::string& sysfs) {
+Result<std::map<std::string, HugetlbCounts>> read_hugetlb_pools(const std::string& sysfs) {
   std::map<std::string, HugetlbCounts> pools;
-  add_pools(sysfs + "/kernel/mm/hugepages", "", pools);
+  Result<> added = add_pools(sysfs + "/kernel/mm/hugepages", "", pools);
   std::error_code error;
   for (const auto& entry :
        std::filesystem::directory_iterator(sysfs + "/devices/system/node", error)) {
     const std::string name = entry.path().filename().string();
-    if (name.starts_with("node")) {
-      add_pools(entry.path() / "hugepages", " of " + name, pools);
+    if (added && name.starts_with("node")) {
+      added = add_pools(entry.path() / "hugepages", " of " + name, pools);
     }
+  }
+  if (!added) {
+    return tl::make_unexpected(added.error());
   }
   return pools;
 }
@@ -93,7 +129,11 @@ Result<MemoryLevel> read_memory_level() {
   if (!used) {
     return tl::make_unexpected(used.error());
   }
-  return MemoryLevel{*used, read_hugetlb_pools()};
+  Result<std::map<std::string, HugetlbCounts>> pools = read_hugetlb_pools();
+  if (!pools) {
+    return tl::make_unexpected(pools.error());
+  }
+  return MemoryLevel{*used, std::move(*pools)};
 }
 
 std::optional<std::string> not_given_back(const MemoryLevel& before, const MemoryLevel& after,

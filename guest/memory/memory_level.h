@@ -26,9 +26,11 @@ struct MemoryLevel {
 // Of a meminfo and a zoneinfo text.
 Result<std::int64_t> used_kb(std::string_view meminfo, std::string_view zoneinfo);
 
-// Drops the caches first. `sysfs` stands for /sys, for tests.
+// Drops the caches first.
 Result<MemoryLevel> read_memory_level();
-std::map<std::string, HugetlbCounts> read_hugetlb_pools(const std::string& sysfs = "/sys");
+// `sysfs` stands for /sys, for tests. A count that cannot be read is an error; a kernel without
+// pools has none.
+Result<std::map<std::string, HugetlbCounts>> read_hugetlb_pools(const std::string& sysfs = "/sys");
 
 // What contradicts "everything is back, but for `allowed_kb`". nullopt: nothing. Title, newline,
 // evidence.

@@ -53,14 +53,29 @@ TEST(MemoryLevel, PoolsOfAllSizesAndNodes) {
     std::filesystem::create_directories(root / folder);
     std::ofstream(root / folder / name) << value << "\n";
   };
-  put("kernel/mm/hugepages/hugepages-2048kB", "nr_hugepages", 9);
-  put("kernel/mm/hugepages/hugepages-2048kB", "resv_hugepages", 2);
-  put("devices/system/node/node1/hugepages/hugepages-1048576kB", "surplus_hugepages", 3);
+  const std::string all = "kernel/mm/hugepages/hugepages-2048kB";
+  const std::string of_node = "devices/system/node/node1/hugepages/hugepages-1048576kB";
+  for (const std::string& folder : {all, of_node}) {
+    for (const char* name : {"nr_hugepages", "free_hugepages", "surplus_hugepages"}) {
+      put(folder, name, 0);
+    }
+  }
+  put(all, "nr_hugepages", 9);
+  put(all, "resv_hugepages", 2);
+  put(of_node, "surplus_hugepages", 3);
   const auto pools = read_hugetlb_pools(root.string());
+  std::ofstream(root / of_node / "free_hugepages") << "many\n";
+  const auto unreadable = read_hugetlb_pools(root.string());
+  std::filesystem::remove(root / of_node / "free_hugepages");
+  const auto missing = read_hugetlb_pools(root.string());
   std::filesystem::remove_all(root);
-  ASSERT_EQ(pools.size(), 2U);
-  EXPECT_EQ(pools.at("2048kB"), (HugetlbCounts{9, 0, 2, 0}));
-  EXPECT_EQ(pools.at("1048576kB of node1"), (HugetlbCounts{0, 0, 0, 3}));
+  ASSERT_TRUE(pools) << pools.error().message;
+  ASSERT_EQ(pools->size(), 2U);
+  EXPECT_EQ(pools->at("2048kB"), (HugetlbCounts{9, 0, 2, 0}));
+  EXPECT_EQ(pools->at("1048576kB of node1"), (HugetlbCounts{0, 0, 0, 3}));
+  ASSERT_FALSE(unreadable);
+  EXPECT_THAT(unreadable.error().message, HasSubstr("is no number"));
+  EXPECT_FALSE(missing);
 }
 
 TEST(ResidentPages, AreReadFromBothTexts) {

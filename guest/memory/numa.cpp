@@ -127,4 +127,8 @@ long migrate_process(pid_t pid, int from, int to) {
   return rc >= 0 ? rc : -errno;
 }
 
+long drain_lru_batches(int node) {
+  return migrate_process(0, node, node);
+}
+
 }  // namespace mmquake

@@ -60,6 +60,11 @@ int prefer_node(int node);
 // migrate_pages(pid, {from}, {to}): the pages that could not be moved, or -errno.
 long migrate_process(pid_t pid, int from, int to);
 
+// Works off the batches of pages that each CPU keeps back on their way to an LRU list, or out of
+// being mlocked (mm/mlock.c: munlock() drains only the CPU that it ends on). To migrate a node to
+// itself does that and nothing else (do_migrate_pages() in mm/mempolicy.c). Negative errno.
+long drain_lru_batches(int node);
+
 // Which PFNs belong to which node, from the zones' spans in /proc/zoneinfo: a second opinion to
 // what the kernel derives from the page itself. Spans of zones may hold holes, and in odd machines
 // pages of another node; a PFN that several nodes claim belongs to none.
