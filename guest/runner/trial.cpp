@@ -28,6 +28,8 @@ constexpr double kMoreSeconds = 30;  // the host waits for longer than this
 // emulated guest with four CPUs on two cores, a tenth of one with KVM.
 constexpr std::uint32_t kGraceWork = 20;
 constexpr seconds kGraceWorkLimit{120};  // for it; a host this busy lets nothing be judged
+// How long a role may go on waiting while the kernel works for it; the host waits for longer.
+constexpr seconds kSlowLimit{30};
 
 Deadline after(nanoseconds time) {
   return std::chrono::steady_clock::now() + time;
@@ -92,7 +94,8 @@ Trial::Trial(const GuestPlan& plan, const Registry& registry, SharedState& state
       counters_(state),
       innocent_waits_(counters_.get("innocent_waits")),
       late_rounds_(counters_.get("late_rounds")),
-      rescues_(counters_.get("rescues")) {}
+      rescues_(counters_.get("rescues")),
+      slow_waits_(counters_.get("slow_waits")) {}
 
 Trial::~Trial() = default;
 
@@ -285,9 +288,23 @@ Result<> Trial::handle_stuck() {
   return finish_round();
 }
 
+// The roles for which the kernel does nothing either, or not for ever.
+Result<std::vector<std::uint32_t>> Trial::stuck_after_grace() {
+  const Deadline limit = after(scaled(kSlowLimit));
+  for (;;) {
+    const std::uint64_t work = workload_->kernel_work();
+    Result<std::vector<std::uint32_t>> stuck = late_after_grace();
+    if (!stuck || stuck->empty() || workload_->kernel_work() == work ||
+        std::chrono::steady_clock::now() >= limit) {
+      return stuck;
+    }
+    slow_waits_.add();
+  }
+}
+
 // The late roles that made no step while there was time for one: kGrace of it, and work that every
 // CPU has done beside them.
-Result<std::vector<std::uint32_t>> Trial::stuck_after_grace() {
+Result<std::vector<std::uint32_t>> Trial::late_after_grace() {
   std::vector<std::pair<std::uint32_t, std::uint64_t>> suspects;
   for (const std::uint32_t index : late_roles()) {
     suspects.emplace_back(index, state_.roles[index].steps.load());

@@ -48,6 +48,7 @@ class Trial {
   Result<> play_round();
   Result<> handle_stuck();
   Result<std::vector<std::uint32_t>> stuck_after_grace();
+  Result<std::vector<std::uint32_t>> late_after_grace();
   Result<> judge_and_rescue(std::uint32_t index, const std::string& others);
   Result<> finish_round();
   void stop_round();
@@ -74,6 +75,7 @@ class Trial {
   Counter innocent_waits_;
   Counter late_rounds_;
   Counter rescues_;
+  Counter slow_waits_;
   MachineFacts facts_;
   HugetlbReservation hugetlb_;
   std::unique_ptr<Env> env_;

@@ -44,6 +44,8 @@ struct Script {
   std::vector<Role> roles;
   std::function<std::optional<FindingRecord>()> check = [] { return std::nullopt; };
   std::function<std::optional<FindingRecord>(const Stuck&)> judge;
+  // This host migrates pages, too.
+  std::function<std::uint64_t()> kernel_work = [] { return std::uint64_t{7}; };
   std::function<bool(const Stuck&)> rescue = [](const Stuck&) { return false; };
   std::function<Result<>()> verify = [] { return Result<>(); };
   std::function<std::optional<FindingRecord>()> aftermath = [] { return std::nullopt; };
@@ -58,6 +60,7 @@ class Scripted final : public Workload {
   std::optional<FindingRecord> judge(const Stuck& stuck) override {
     return script_.judge ? script_.judge(stuck) : Workload::judge(stuck);
   }
+  std::uint64_t kernel_work() override { return script_.kernel_work(); }
   bool rescue(const Stuck& stuck) override { return script_.rescue(stuck); }
   Result<> verify_work() override { return script_.verify(); }
   std::optional<FindingRecord> check_aftermath() override { return script_.aftermath(); }
@@ -311,6 +314,16 @@ int cpu_worker_of(int supervisor) {
     }
   }
   return -1;
+}
+
+TEST_F(TrialTest, ARoleIsSlowAsLongAsTheKernelWorksForIt) {
+  script.roles = {stuck_reader()};
+  script.kernel_work = [looks = std::uint64_t{0}]() mutable {
+    return std::min<std::uint64_t>(++looks, 4);  // grows over two graces
+  };
+  const Summary summary = run();
+  EXPECT_EQ(summary.outcome, Outcome::kFound) << summary.reason;
+  EXPECT_EQ(summary.counters.at("slow_waits"), 2U);
 }
 
 TEST_F(TrialTest, ARoleIsNotStuckWhileTheHostGivesTheCpusNoTime) {

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "guest/memory/kernel_counters.h"
 #include "guest/runner/evidence.h"
 
 namespace mmquake {
@@ -69,6 +70,13 @@ std::uint64_t Random::below(std::uint64_t bound) {
 
 bool Random::chance(double probability) {
   return std::ldexp(static_cast<double>(next() >> 11), -53) < probability;
+}
+
+std::uint64_t Workload::kernel_work() {
+  const Result<KernelCounters> counters = read_vmstat();
+  // Without it (no such file) nobody is excused.
+  return counters ? value_of(*counters, "pgmigrate_success") + value_of(*counters, "pgmigrate_fail")
+                  : 0;
 }
 
 std::optional<FindingRecord> Workload::judge(const Stuck& stuck) {

@@ -135,6 +135,11 @@ class Workload {
   // stack and wchan; nullopt for a role that was seen in user space only. The runner fills in
   // role, time, round and the evidence that is missing.
   virtual std::optional<FindingRecord> judge(const Stuck& stuck);
+  // How much the kernel has done on behalf of roles that wait. While it grows, a role that is over
+  // its limit counts as slow and not as stuck, for a bounded time. Unless it is overridden: the
+  // pages that the kernel has tried to migrate. One call may move hundreds of thousands, and under
+  // TCG each PTE that it takes away costs an interrupt of every CPU.
+  virtual std::uint64_t kernel_work();
   // Frees the stuck role, so that the rounds can go on. False: it cannot be freed.
   virtual bool rescue(const Stuck& /*stuck*/) { return false; }
   // After the last round: did the trial do what it claims? An error makes the trial `broken`.

@@ -11,7 +11,7 @@ namespace mmquake {
 namespace {
 
 constexpr double kTickSeconds = 1;
-constexpr double kRanAtMost = 1.0 / 8;
+constexpr double kRanAtMost = 1.0 / 4;
 constexpr double kWaitedAtLeast = 1.0 / 2;
 // workqueue.watchdog_thresh, which nobody sets.
 constexpr double kWorkqueueSeconds = 30;
@@ -62,6 +62,13 @@ void HostWatch::tick(Machine& machine, std::uint64_t console_bytes) {
   if (console_.empty() || console_bytes > console_.back().first) {
     console_.emplace_back(console_bytes, now);
   }
+}
+
+void HostWatch::begin_trial() {
+  console_.clear();
+  findings_.clear();
+  silence_at_ = 0;
+  silence_s_.reset();
 }
 
 void HostWatch::note_finding() {

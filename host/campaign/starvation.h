@@ -28,13 +28,16 @@ std::optional<double> stall_seconds(const KernelReport& report, const DetectorTi
 std::optional<double> stall_seconds(const FindingRecord& finding, const DetectorTimes& times);
 
 // "vCPU 2 ran for 0.3 of 20 s and waited 18.1 s for a core": a vCPU that ran
-// less than an eighth of the window and waited more than half of it. Nothing: there is none, and
+// less than a quarter of the window and waited more than half of it. Nothing: there is none, and
 // the detector is right. docs/architecture.md ("Time") has the measurements.
 std::optional<std::string> starvation(const StallWindow& window);
 
 // Asks the machine once a second what its vCPUs had, and remembers when the guest spoke.
 class HostWatch {
  public:
+  // The VM goes on with another trial: what came so far was about the one before. What the vCPUs
+  // had stays known, since a detector may have waited for longer than this trial takes.
+  void begin_trial();
   // `console_bytes` have been read by now.
   void tick(Machine& machine, std::uint64_t console_bytes);
   // The next of the guest's findings came, or its silence was noticed.

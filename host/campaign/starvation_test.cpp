@@ -39,11 +39,12 @@ TEST(DetectorTimes, AreOrderedAndKeepToTheKernelsLimits) {
   }
 }
 
-// All measured: migrate-verify on four vCPUs and two cores.
+// All measured, on four vCPUs and two cores.
 TEST(Starvation, NeedsAVcpuThatHardlyRanAndWaited) {
   EXPECT_FALSE(starvation({20, {}})) << "nobody knows";
-  EXPECT_FALSE(starvation({20, {{4.6, 10.2}, {4.8, 9.4}}})) << "a host that is shared by two VMs";
-  EXPECT_FALSE(starvation({20, {{3.2, 16.8}, {3.2, 16.8}}})) << "three VMs of four on two cores";
+  EXPECT_FALSE(starvation({20, {{10, 10}, {10, 10}}})) << "four that spin, alone on the host";
+  EXPECT_FALSE(starvation({20, {{5.4, 14.6}, {5.4, 14.6}}})) << "the same with one core and a bit";
+  EXPECT_TRUE(starvation({20, {{3.2, 16.8}, {3.2, 16.8}}})) << "three VMs of four that spin";
   EXPECT_TRUE(starvation({20, {{1.2, 18.8}}})) << "a quarter of a core for four vCPUs";
   const auto starved = starvation({20, {{0.6, 15.2}, {0.4, 17.4}, {0.6, 13.6}}});
   ASSERT_TRUE(starved) << "the clean kernel had 'hung' tasks";

@@ -197,7 +197,7 @@ TEST(Judge, SilenceIsFoundOnlyWhenTheNmiCaughtAStuckCpu) {
 
 // A vCPU that hardly ran and waited, one that spins on a busy host, and a deadlock.
 const StallWindow kStarved{20, {{5, 10}, {0.4, 17.4}}};
-const StallWindow kSpinning{20, {{5, 15}, {4, 15}}};
+const StallWindow kSpinning{20, {{6, 14}, {5.5, 14}}};
 const StallWindow kDeadlocked{20, {{0.1, 0.2}, {0, 0}}};
 
 TEST(Judge, ADetectorsClockIsNotBelievedOfAStarvedGuest) {
