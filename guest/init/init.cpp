@@ -42,7 +42,11 @@ class ModuleWidener final : public Widener {
 // its CPU is taken away, it is held up.
 class StrobeWidener final : public Widener {
  public:
-  Result<> configure(const std::vector<WidenSite>& /*sites*/, std::uint64_t seed) override {
+  Result<> configure(const std::vector<WidenSite>& sites, std::uint64_t seed) override {
+    strobe_.reset();
+    if (sites.empty()) {
+      return {};
+    }
     StrobePlan plan;
     plan.cpus = read_machine_facts().cpus;
     plan.seed = seed;
@@ -75,8 +79,13 @@ double uptime() {
   return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) / 1e9;
 }
 
-// Without a bound: a host that never answers ends the machine.
-GuestPlan wait_for_plan(Channel& channel, const Hello& hello) {
+// A plan may come twice: the host answers each hello.
+bool is_news(const GuestPlan& plan, std::uint64_t turn) {
+  return plan.turn == 0 || plan.turn > turn;
+}
+
+// Without a bound: a host that never answers ends the machine. `turn`: of the plan before.
+GuestPlan wait_for_plan(Channel& channel, const Hello& hello, std::uint64_t turn) {
   for (;;) {
     if (channel.drain(milliseconds(0))) {
       channel.send(hello);  // one at a time: a host that comes late needs no pile of them
@@ -85,13 +94,44 @@ GuestPlan wait_for_plan(Channel& channel, const Hello& hello) {
     const auto next = std::chrono::steady_clock::now() + kHelloInterval;
     while (std::chrono::steady_clock::now() < next) {
       for (Record& record : channel.received()) {
-        if (auto* plan = std::get_if<GuestPlan>(&record)) {
+        if (auto* plan = std::get_if<GuestPlan>(&record); plan != nullptr && is_news(*plan, turn)) {
           return std::move(*plan);
         }
       }
       channel.wait(std::chrono::ceil<milliseconds>(next - std::chrono::steady_clock::now()));
     }
   }
+}
+
+// One plan. True: this machine is as it was, and may run another.
+bool run_plan(const GuestPlan& plan, const Registry& registry, Channel& channel,
+              std::unique_ptr<Widener>& widener, const std::vector<std::string>& refused) {
+  say("plan: workload " + plan.workload + ", seed " + std::to_string(plan.seed));
+  set_detectors(plan.slowdown);
+  if (!plan.widen.empty() && widener == nullptr) {
+    widener = make_widener();
+  }
+  SuperviseOptions options;
+  options.widener = plan.widen.empty() ? nullptr : widener.get();
+  options.reap_orphans = true;
+  options.machine_goes_on = plan.turn > 0;
+  options.refused_modules = refused;
+  const Summary summary = supervise(plan, registry, channel, options);
+  say("summary: " + std::string(to_string(summary.outcome)) +
+      (summary.reason.empty() ? "" : ": " + summary.reason.substr(0, 200)));
+  if (!channel.drain(kDrainTime)) {
+    say("nobody read the last records");
+  }
+  if (plan.turn == 0 || summary.outcome != Outcome::kPassed) {
+    return false;
+  }
+  if (!plan.widen.empty()) {
+    if (Result<> cleared = widener->configure({}, plan.seed); !cleared) {
+      say(cleared.error().message);
+      return false;
+    }
+  }
+  return settle_machine(plan.slowdown);
 }
 
 }  // namespace
@@ -107,20 +147,12 @@ void run_init(const Registry& registry) {
     power_off();
   }
   say("records go to " + channel->name());
-  const GuestPlan plan = wait_for_plan(*channel, describe_system(started));
-  say("plan: workload " + plan.workload + ", seed " + std::to_string(plan.seed));
-  set_detectors(plan.slowdown);
   selftest::set_raw_channel(channel->raw_fd());
-  const std::unique_ptr<Widener> widener = plan.widen.empty() ? nullptr : make_widener();
-  SuperviseOptions options;
-  options.widener = widener.get();
-  options.reap_orphans = true;
-  options.refused_modules = refused;
-  const Summary summary = supervise(plan, registry, *channel, options);
-  say("summary: " + std::string(to_string(summary.outcome)) +
-      (summary.reason.empty() ? "" : ": " + summary.reason.substr(0, 200)));
-  if (!channel->drain(kDrainTime)) {
-    say("nobody read the last records");
+  const Hello hello = describe_system(started);
+  std::unique_ptr<Widener> widener;
+  GuestPlan plan = wait_for_plan(*channel, hello, 0);
+  while (run_plan(plan, registry, *channel, widener, refused)) {
+    plan = wait_for_plan(*channel, hello, plan.turn);
   }
   power_off();
 }

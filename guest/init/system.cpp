@@ -8,10 +8,13 @@
 #include <sys/syscall.h>
 #include <sys/sysinfo.h>
 #include <sys/utsname.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
+#include <csignal>
 #include <cstring>
 #include <filesystem>
 
@@ -111,6 +114,49 @@ void set_detectors(double slowdown) {
   // A soft lockup takes twice this.
   write_file("/proc/sys/kernel/watchdog_thresh", text(times.soft_lockup / 2));
   write_file("/proc/sys/kernel/hung_task_timeout_secs", text(times.hung_task));
+}
+
+namespace {
+
+constexpr double kEndLimitMs = 10000;  // scaled
+
+// All but this one and the kernel's own.
+bool end_all_processes(double slowdown) {
+  const auto limit =
+      std::chrono::steady_clock::now() +
+      std::chrono::milliseconds(static_cast<std::int64_t>(kEndLimitMs * std::max(slowdown, 1.0)));
+  sigset_t child_ended{};
+  sigset_t before{};
+  sigemptyset(&child_ended);
+  sigaddset(&child_ended, SIGCHLD);
+  sigprocmask(SIG_BLOCK, &child_ended, &before);
+  kill(-1, SIGKILL);
+  pid_t last = 0;
+  for (;;) {
+    while ((last = waitpid(-1, nullptr, WNOHANG)) > 0) {
+    }
+    if (last < 0 || std::chrono::steady_clock::now() > limit) {
+      break;
+    }
+    constexpr timespec kTick{0, 100'000'000};
+    sigtimedwait(&child_ended, nullptr, &kTick);
+  }
+  sigprocmask(SIG_SETMASK, &before, nullptr);
+  return last < 0;  // ECHILD: nobody is left
+}
+
+}  // namespace
+
+bool settle_machine(double slowdown) {
+  if (!end_all_processes(slowdown)) {
+    say("a process of the trial does not end");
+    return false;
+  }
+  set_kernel_defaults();
+  write_file("/proc/sys/vm/drop_caches", "3\n");
+  // The next trial wants huge pages, too.
+  write_file("/proc/sys/vm/compact_memory", "1\n");
+  return true;
 }
 
 Result<> load_module(const std::string& path) {

@@ -21,6 +21,10 @@ void set_kernel_defaults();
 // The kernel's own detectors, ordered and scaled: RCU stall, then soft lockup, then hung task.
 void set_detectors(double slowdown);
 
+// After a trial: ends its processes, takes back what it set, and gives memory back to the kernel.
+// False: a process does not end. Every wait is bounded and scaled.
+bool settle_machine(double slowdown);
+
 // The error says whether the file is missing or the kernel refused it.
 Result<> load_module(const std::string& path);
 

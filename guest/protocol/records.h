@@ -112,6 +112,9 @@ struct GuestPlan {
   std::uint64_t max_rounds = 0;    // 0: no bound
   std::uint64_t max_findings = 1;  // stop after so many
   double slowdown = 1;             // multiplies every watchdog time
+  // Counts the plans of one boot, from 1. After one that has passed the guest says hello again, and
+  // runs the next with a higher turn. 0: it powers off.
+  std::uint64_t turn = 0;
   std::vector<WidenSite> widen;
 };
 

@@ -131,6 +131,7 @@ struct Writer {
             {"max_rounds", r.max_rounds},
             {"max_findings", r.max_findings},
             {"slowdown", finite(r.slowdown)},
+            {"turn", r.turn},
             {"widen", list(r.widen, [](const WidenSite& site) {
                return json{{"site", name(site.site)},  {"min_us", site.min_us},
                            {"max_us", site.max_us},    {"probability", finite(site.probability)},
@@ -354,6 +355,7 @@ void read(Fields& in, GuestPlan& r) {
   in.take("max_rounds", r.max_rounds);
   in.take("max_findings", r.max_findings);
   in.take("slowdown", r.slowdown);
+  in.take("turn", r.turn);
   in.take_list("widen", r.widen, [](Fields& site, WidenSite& out) {
     site.take("site", out.site, kMaxNameBytes);
     site.take("min_us", out.min_us);

@@ -50,6 +50,7 @@ std::vector<Record> samples() {
   plan.max_rounds = 9;
   plan.max_findings = 2;
   plan.slowdown = 11.5;
+  plan.turn = 3;
   plan.widen = {{"set_pmd_migration_entry", 10, 20, 0.5, "migrator", "spin"}};
   return {hello, beat, finding, summary, Note{"ein Wort: \xc3\xbc"}, plan};
 }

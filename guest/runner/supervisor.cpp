@@ -28,7 +28,7 @@ namespace {
 
 constexpr std::int64_t kSecond = 1'000'000'000;
 constexpr std::int64_t kHeartbeatNs = kSecond;
-constexpr int kExitMs = 2000;
+constexpr double kExitMs = 2000;  // scaled
 constexpr std::int64_t kTickNs = kSecond / 10;
 // Longer than any set_up() or check() should take; scaled.
 constexpr double kRunnerLimitNs = 60.0 * kSecond;
@@ -70,7 +70,7 @@ class Supervisor {
  public:
   Supervisor(const GuestPlan& plan, Outlet& outlet, SharedState& state,
              const SuperviseOptions& options)
-      : plan_(plan), outlet_(outlet), state_(state), options_(options) {}
+      : plan_(plan), outlet_(outlet), state_(state), options_(options), hits_before_(bug_hits()) {}
 
   Summary watch(int runner, int socket) {
     runner_ = runner;
@@ -86,7 +86,7 @@ class Supervisor {
     }
     Summary summary = summary_.value_or(Summary{});
     summary.counters.insert({"records_dropped", outlet_.dropped()});
-    summary.counters.merge(bug_hits());
+    summary.counters.merge(hits());
     if (summary.outcome == Outcome::kSkipped && !options_.refused_modules.empty()) {
       summary.reason +=
           fmt::format("; modules not loaded: {}", fmt::join(options_.refused_modules, ", "));
@@ -95,7 +95,19 @@ class Supervisor {
     return summary;
   }
 
+  bool runner_is_reaped() const { return runner_is_reaped_; }
+
  private:
+  // Since this trial began: the kernel counts since it was booted.
+  Counters hits() const {
+    Counters out = bug_hits();
+    for (auto& [bug, count] : out) {
+      const auto before = hits_before_.find(bug);
+      if (before != hits_before_.end()) count -= std::min(count, before->second);
+    }
+    return out;
+  }
+
   void send(const Record& record) {
     if (state_.muted.load() == 0) {
       outlet_.send(record);
@@ -134,6 +146,7 @@ class Supervisor {
       if (pid == runner_) {
         take_records();
         done_ = true;
+        runner_is_reaped_ = true;
         if (!summary_) {
           fail(describe_death("the runner", status, state_));
         }
@@ -197,7 +210,7 @@ class Supervisor {
       beat.roles.push_back({slot.name.data(), slot.steps.load(), state_name(slot, now, quiet_ns)});
     }
     beat.counters = SharedCounters(state_).values();
-    beat.counters.merge(bug_hits());
+    beat.counters.merge(hits());
     send(beat);
   }
 
@@ -216,6 +229,8 @@ class Supervisor {
   std::optional<Summary> summary_;
   std::int64_t next_beat_ns_ = 0;
   bool done_ = false;
+  bool runner_is_reaped_ = false;
+  Counters hits_before_;
 };
 
 [[noreturn]] void run_child(const GuestPlan& plan, const Registry& registry, SharedState& state,
@@ -236,13 +251,14 @@ class Supervisor {
 
 // Lets the runner give back what it reserved. One whose role is stuck in the kernel cannot even
 // be killed: it is never waited for without a bound.
-void end_runner(pid_t runner) {
+void end_runner(pid_t runner, double slowdown) {
+  const int limit = static_cast<int>(kExitMs * std::max(slowdown, 1.0));
   const int handle = static_cast<int>(syscall(SYS_pidfd_open, runner, 0));
   pollfd ended{handle, POLLIN, 0};
-  if (handle < 0 || poll(&ended, 1, kExitMs) != 1) {
+  if (handle < 0 || poll(&ended, 1, limit) != 1) {
     kill(runner, SIGKILL);
     if (handle >= 0) {
-      poll(&ended, 1, kExitMs);
+      poll(&ended, 1, limit);
     }
   }
   if (handle >= 0) {
@@ -287,8 +303,10 @@ Summary supervise(const GuestPlan& plan, const Registry& registry, Outlet& outle
   Supervisor supervisor(plan, outlet, **state, options);
   Summary summary = supervisor.watch(runner, sockets[0]);
   close(sockets[0]);
-  if (!options.reap_orphans) {
-    end_runner(runner);  // PID 1 powers off instead, which ends everything
+  // PID 1 that powers off ends everything.
+  const bool must_end = !options.reap_orphans || options.machine_goes_on;
+  if (must_end && !supervisor.runner_is_reaped()) {
+    end_runner(runner, plan.slowdown);
   }
   return summary;
 }

@@ -16,6 +16,7 @@ namespace mmquake {
 struct SuperviseOptions {
   Widener* widener = nullptr;
   bool reap_orphans = false;                 // as PID 1
+  bool machine_goes_on = false;              // after a trial: its processes have to end
   std::vector<std::string> refused_modules;  // told with the reason of a trial that is skipped
 };
 

@@ -23,6 +23,7 @@ struct Soak::Slot {
   std::size_t item = 0;
   double began = 0;  // of the world's clock
   TrialPlan plan;
+  KeptVm vm;                                  // the thread's, until there is a result
   TrialStatus status;                         // with the mutex of Slots held
   std::optional<Result<TrialResult>> result;  // with the mutex of Slots held
   std::thread thread;
@@ -45,7 +46,7 @@ class Soak::Slots {
     slots_.push_back(std::move(prepared));
     Slot& slot = slots_.back();
     slot.thread = std::thread([this, &slot, &world] {
-      auto result = world.run(slot.plan, slot.trial.number, [&](const TrialStatus& now) {
+      auto result = world.run(slot.plan, slot.trial.number, slot.vm, [&](const TrialStatus& now) {
         const std::lock_guard<std::mutex> lock(mutex_);
         slot.status = now;
       });
@@ -315,7 +316,7 @@ Result<bool> Soak::start_again() {
   if (item != items_.end()) {
     if (!has_room(*item)) return false;
     again_.erase(again_.begin());
-    return start_trial(std::move(trial), static_cast<std::size_t>(item - items_.begin()));
+    return start_trial(std::move(trial), static_cast<std::size_t>(item - items_.begin()), {});
   }
   again_.erase(again_.begin());
   if (auto begun = begin(trial); !begun) return tl::make_unexpected(begun.error());
@@ -329,15 +330,19 @@ Result<bool> Soak::start_next() {
   if (!again_.empty()) return start_again();
   const auto drawn = schedule_.draw(used());
   if (!drawn || !has_budget(items_[*drawn]) || !has_room(items_[*drawn])) return false;
-  StoredTrial trial = planned_trial(campaign_, items_[*drawn], next_number_);
-  if (auto composed = compose(trial, items_[*drawn]); !composed) {
+  return start_new(*drawn, {});
+}
+
+Result<bool> Soak::start_new(std::size_t item, KeptVm vm) {
+  StoredTrial trial = planned_trial(campaign_, items_[item], next_number_);
+  if (auto composed = compose(trial, items_[item]); !composed) {
     return tl::make_unexpected(composed.error());
   }
   if (auto planned = insist("plan a trial", [&] { return store_.plan_trial(trial); }); !planned) {
     return tl::make_unexpected(planned.error());
   }
   ++next_number_;
-  return start_trial(std::move(trial), *drawn);
+  return start_trial(std::move(trial), item, std::move(vm));
 }
 
 // The row says `running` before anything of the trial is there.
@@ -351,7 +356,7 @@ Result<> Soak::begin(StoredTrial& trial) {
   });
 }
 
-Result<bool> Soak::start_trial(StoredTrial trial, std::size_t item) {
+Result<bool> Soak::start_trial(StoredTrial trial, std::size_t item, KeptVm vm) {
   if (auto begun = begin(trial); !begun) return tl::make_unexpected(begun.error());
   schedule_.start(item);
   Slot slot;
@@ -369,10 +374,12 @@ Result<bool> Soak::start_trial(StoredTrial trial, std::size_t item) {
   plan->guest.seed = trial.seed;
   plan->name = directory.filename().string();
   plan->directory = directory;
+  plan->keeps_vm = vm.trials.size() + 1 < items_[item].trials_per_boot;
   trial.kernel_key = plan->kernel.key;
   trial.repeat = plan->repeat_command;
   slot.trial = std::move(trial);
   slot.plan = std::move(*plan);
+  slot.vm = std::move(vm);
   slots_->launch(std::move(slot), world_);
   return true;
 }
@@ -390,11 +397,19 @@ Result<> Soak::finish(StoredTrial& trial) {
   return {};
 }
 
+// What trials before have left in a VM (memory in pieces, poisoned pages) may break or stop one: it
+// is started again, in a VM of its own.
+bool Soak::is_used_up(const Slot& slot) {
+  if (!*slot.result || (*slot.result)->before.empty()) return false;
+  const Outcome outcome = (*slot.result)->verdict.outcome;
+  return outcome == Outcome::kBroken || outcome == Outcome::kSkipped;
+}
+
 Result<bool> Soak::settle(Slot slot) {
   StoredTrial& trial = slot.trial;
   const Result<TrialResult>& result = *slot.result;
   const bool interrupted = result ? result->end == TrialEnd::kInterrupted : world_.should_stop();
-  if (interrupted) {
+  if (interrupted || is_used_up(slot)) {
     schedule_.cancel(slot.item);
     const auto write = [&] { return store_.give_back(campaign_.id, trial.number, used()); };
     if (auto given = insist(fmt::format("give trial {} back", trial.number), write); !given) {
@@ -420,6 +435,9 @@ Result<bool> Soak::settle(Slot slot) {
   if (trial.verdict == Outcome::kPassed) prune_passed(trial.directory);
   if (trial.verdict == Outcome::kBroken) world_.forget(items_[slot.item]);
   note_kernel(slot.item, trial);
+  if (slot.vm.machine != nullptr && !world_.should_stop() && has_budget(items_[slot.item])) {
+    return start_new(slot.item, std::move(slot.vm));
+  }
   return true;
 }
 

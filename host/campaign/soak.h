@@ -37,8 +37,9 @@ class SoakWorld {
   virtual std::set<MachineTrait> traits_of(const CampaignItem& item) = 0;
   // What prepare() remembers of this kernel may be wrong.
   virtual void forget(const CampaignItem& item) = 0;
-  // The whole trial and the files about it. On a thread of its own. An error is a broken trial.
-  virtual Result<TrialResult> run(const TrialPlan& plan, std::uint64_t number,
+  // The whole trial and the files about it, in `vm` (see run_trial). On a thread of its own. An
+  // error is a broken trial.
+  virtual Result<TrialResult> run(const TrialPlan& plan, std::uint64_t number, KeptVm& vm,
                                   const TrialObserver& observer) = 0;
 };
 
@@ -112,12 +113,15 @@ class Soak {
   // Draws and plans; false when nothing may start now.
   Result<bool> start_next();
   Result<bool> start_again();
+  Result<bool> start_new(std::size_t item, KeptVm vm);
+  static bool is_used_up(const Slot& slot);
   // The item with what the trial has of its own.
   CampaignItem item_of(const StoredTrial& trial, std::size_t item) const;
   Result<> compose(StoredTrial& trial, const CampaignItem& item);
   // Tells schedule and composer of an ended trial.
   void take_in(const StoredTrial& trial, std::size_t item, double now);
-  Result<bool> start_trial(StoredTrial trial, std::size_t item);
+  // In `vm` if it has a machine.
+  Result<bool> start_trial(StoredTrial trial, std::size_t item, KeptVm vm);
   Result<> begin(StoredTrial& trial);
   Result<> finish(StoredTrial& trial);
   bool has_room(const CampaignItem& item);

@@ -9,14 +9,28 @@
 #include <fstream>
 #include <functional>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "host/campaign/soak.h"
 
 namespace mmquake {
+
+// A VM that waits for another trial.
+class NoMachine final : public Machine {
+ public:
+  Result<MachineActivity> wait(std::chrono::milliseconds) override { return MachineActivity{}; }
+  Result<> send(std::string_view) override { return {}; }
+  Result<> inject_nmi() override { return {}; }
+  Result<> resume() override { return {}; }
+  Result<std::string> monitor(const std::string&) override { return std::string(); }
+  std::vector<VcpuTime> vcpu_times() override { return {}; }
+  Result<> destroy() override { return {}; }
+};
 
 class FakeWorld final : public SoakWorld {
  public:
@@ -49,12 +63,23 @@ class FakeWorld final : public SoakWorld {
     return plan;
   }
   void forget(const CampaignItem& item) override { forgotten.push_back(item.kernel); }
-  Result<TrialResult> run(const TrialPlan& plan, std::uint64_t number,
+  Result<TrialResult> run(const TrialPlan& plan, std::uint64_t number, KeptVm& vm,
                           const TrialObserver& observer) override {
     std::filesystem::create_directories(plan.directory);
     std::ofstream(plan.directory / "console.log") << "console\n";
     std::ofstream(plan.directory / "verdict.json") << "{}\n";
     auto result = trial_(plan, number, observer);
+    KeptVm used = std::exchange(vm, {});
+    if (result) {
+      result->before = used.trials;
+      const std::lock_guard<std::mutex> lock(mutex_);
+      before[number] = used.trials;
+      if (plan.keeps_vm && result->verdict.outcome == Outcome::kPassed) {
+        vm = std::move(used);
+        vm.trials.push_back(plan.name);
+        if (vm.machine == nullptr) vm.machine = std::make_unique<NoMachine>();
+      }
+    }
     pass(plan.guest.seconds);
     --running_;
     return result;
@@ -66,8 +91,10 @@ class FakeWorld final : public SoakWorld {
   std::set<MachineTrait> traits;
   std::map<std::string, Error> unprepared;  // by kernel
   std::vector<std::string> forgotten;
+  std::map<std::uint64_t, std::vector<std::string>> before;  // by trial: what its VM had run
 
  private:
+  std::mutex mutex_;
   Trial trial_;
   std::atomic<std::int64_t> clock_ms_ = 0;
   std::atomic<int> running_ = 0;

@@ -220,6 +220,69 @@ TEST_F(SoakTest, ALogShapeIsNewOnceInACampaign) {
   EXPECT_THAT(all[3].new_log_shapes, testing::IsEmpty());
 }
 
+CampaignItem composed_item(std::uint64_t trials_per_boot) {
+  CampaignItem out = fake_item("", "k");
+  out.workload = kComposeWorkload;
+  out.composed = true;
+  out.trials_per_boot = trials_per_boot;
+  return out;
+}
+
+TEST_F(SoakTest, AVmRunsItsNumberOfTrials) {
+  items_ = {composed_item(3)};
+  std::vector<bool> kept;
+  FakeWorld world([&](const TrialPlan& plan, std::uint64_t, const TrialObserver&) {
+    kept.push_back(plan.keeps_vm);
+    return passed_trial();
+  });
+  ASSERT_EQ(run(world).value(), SoakEnd::kBudget);
+  EXPECT_THAT(kept, testing::ElementsAre(true, true, false, true, true, false));
+  EXPECT_THAT(world.before[1], IsEmpty());
+  EXPECT_THAT(world.before[3], testing::ElementsAre("trial-000001", "trial-000002"));
+  EXPECT_THAT(world.before[4], IsEmpty());
+}
+
+TEST_F(SoakTest, AVmInWhichSomethingWasFoundIsNotUsedAgain) {
+  items_ = {composed_item(10)};
+  FakeWorld world([&](const TrialPlan&, std::uint64_t number, const TrialObserver&) {
+    return number == 2 ? found_trial("hang in f") : passed_trial();
+  });
+  ASSERT_EQ(run(world).value(), SoakEnd::kBudget);
+  EXPECT_THAT(world.before[2], SizeIs(1));
+  EXPECT_THAT(world.before[3], IsEmpty());
+  EXPECT_THAT(world.before[6], SizeIs(3));
+}
+
+// What a VM lacks after some trials, a kernel need not lack.
+TEST_F(SoakTest, ATrialThatBreaksInAUsedVmIsRunAgainInOneOfItsOwn) {
+  items_ = {composed_item(10)};
+  campaign_.budget_trials = 4;
+  int tries = 0;
+  FakeWorld world([&](const TrialPlan&, std::uint64_t number, const TrialObserver&) {
+    if (number != 3) return passed_trial();
+    return ++tries == 1 ? broken_trial("no huge page") : passed_trial();
+  });
+  ASSERT_EQ(run(world).value(), SoakEnd::kBudget);
+  EXPECT_EQ(tries, 2);
+  const auto all = trials();
+  ASSERT_THAT(all, SizeIs(4));
+  EXPECT_EQ(all[2].verdict, Outcome::kPassed);
+  EXPECT_EQ(all[2].attempt, 2);
+  EXPECT_THAT(world.before[3], IsEmpty());
+  EXPECT_THAT(store_->faults().value(), IsEmpty());
+}
+
+TEST_F(SoakTest, ATrialThatBreaksInAVmOfItsOwnIsBroken) {
+  items_ = {composed_item(10)};
+  campaign_.budget_trials = 1;
+  FakeWorld world([&](const TrialPlan&, std::uint64_t, const TrialObserver&) {
+    return broken_trial("no huge page");
+  });
+  ASSERT_EQ(run(world).value(), SoakEnd::kBudget);
+  EXPECT_EQ(trials().at(0).verdict, Outcome::kBroken);
+  EXPECT_EQ(trials().at(0).attempt, 1);
+}
+
 TEST_F(SoakTest, EndsWhenNothingIsLeft) {
   FakeWorld world([](const auto&, auto, const auto&) {
     TrialResult out = passed_trial();

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <fstream>
 #include <system_error>
+#include <utility>
 
 #include "host/console/log_shapes.h"
 #include "host/console/symbolizer.h"
@@ -27,9 +28,11 @@ class Watch {
   Watch(const TrialPlan& plan, const TrialObserver& observer, const Deadlines& deadlines)
       : plan_(plan), observer_(observer), deadlines_(deadlines) {}
 
-  Result<> open();
+  // `vm` may be without a machine: then one is booted for this.
+  Result<> open(KeptVm& vm);
   Result<Observation> follow(Machine& machine, const std::function<bool()>& should_stop);
   void fill(TrialResult& result) const;
+  HostWatch take_host() { return std::move(host_); }
 
  private:
   enum class Phase { kBooting, kRunning, kEnding, kPanicking, kDiagnosing };
@@ -56,6 +59,10 @@ class Watch {
   HostWatch host_;
   RecordReader virtio_, serial_;
   std::ofstream records_;
+  std::ofstream
+      console_copy_;  // QEMU writes the console of a boot into the first trial's directory
+  std::uint64_t turn_ = 0;
+  bool waits_ = false;  // for the next plan
   Heartbeat beat_;
   Phase phase_ = Phase::kBooting;
   Clock::time_point start_ = Clock::now();
@@ -69,13 +76,27 @@ class Watch {
   std::uint64_t records_bytes_ = 0;
 };
 
-Result<> Watch::open() {
+Result<> Watch::open(KeptVm& vm) {
   records_.open(records_path());
   if (!records_) return broken("cannot write '" + records_path().string() + "': is the disk full?");
+  if (plan_.keeps_vm) turn_ = vm.trials.size() + 1;
+  if (vm.machine == nullptr) return {};
+  // What such a kernel says before it has the plan is as good as what it says later.
+  console_copy_.open(plan_.directory / "console.log");
+  seen_.hello = vm.hello;
+  slowdown_ = vm.slowdown;
+  scale_ = detector_scale(slowdown_);
+  host_ = std::move(vm.host);
+  host_.begin_trial();
+  phase_ = Phase::kRunning;
   return {};
 }
 
 Result<> Watch::greet(const Hello& hello, Machine& machine) {
+  if (phase_ == Phase::kEnding && turn_ > 0) {
+    waits_ = true;
+    return {};
+  }
   // A repeated hello means that the plan has not arrived yet: send it again.
   if (!seen_.hello) {
     seen_.hello = hello;
@@ -89,6 +110,7 @@ Result<> Watch::greet(const Hello& hello, Machine& machine) {
   }
   GuestPlan guest = plan_.guest;
   guest.slowdown = scale_;
+  guest.turn = turn_;
   return machine.send(encode(guest));
 }
 
@@ -126,6 +148,7 @@ Result<> Watch::take_record(Record record, Machine& machine) {
 
 Result<> Watch::take(const MachineActivity& activity, Machine& machine) {
   console_.feed(activity.console);
+  if (console_copy_.is_open()) console_copy_ << activity.console << std::flush;
   if (seen_.hello) shapes_.feed(activity.console);
   for (Record& record : virtio_.feed(activity.records_virtio)) {
     if (auto done = take_record(std::move(record), machine); !done) return done;
@@ -239,6 +262,11 @@ Result<Observation> Watch::follow(Machine& machine, const std::function<bool()>&
       seen_.end = TrialEnd::kConsoleFlood;
       break;
     }
+    // What the kernel printed until then belongs to this trial.
+    if (waits_ && activity->console.empty()) {
+      seen_.end = TrialEnd::kWaits;
+      break;
+    }
     // What a VM that has ended still left in its channels comes first.
     if (activity->state != MachineState::kRunning && !drained) continue;
     auto ended = on_state(*activity, machine);
@@ -325,6 +353,14 @@ Result<TrialResult> run_trial(const TrialPlan& plan, Hypervisor& hypervisor,
                               const TrialObserver& observer,
                               const std::function<bool()>& should_stop,
                               const Deadlines& deadlines) {
+  KeptVm none;
+  return run_trial(plan, hypervisor, none, observer, should_stop, deadlines);
+}
+
+Result<TrialResult> run_trial(const TrialPlan& plan, Hypervisor& hypervisor, KeptVm& vm,
+                              const TrialObserver& observer,
+                              const std::function<bool()>& should_stop,
+                              const Deadlines& deadlines) {
   std::error_code error;
   std::filesystem::create_directories(plan.directory, error);
   if (error) {
@@ -333,22 +369,40 @@ Result<TrialResult> run_trial(const TrialPlan& plan, Hypervisor& hypervisor,
   TrialResult result;
   result.directory = plan.directory;
   Watch watch(plan, observer, deadlines);
-  if (auto opened = watch.open(); !opened) return tl::make_unexpected(opened.error());
-  auto machine = hypervisor.start(boot_request(plan));
-  if (!machine) {
-    result.verdict = {Outcome::kBroken, "host failure: " + machine.error().message, {}};
-    return result;
+  if (auto opened = watch.open(vm); !opened) return tl::make_unexpected(opened.error());
+  KeptVm used = std::exchange(vm, {});
+  result.before = used.trials;
+  if (used.machine == nullptr) {
+    auto machine = hypervisor.start(boot_request(plan));
+    if (!machine) {
+      result.verdict = {Outcome::kBroken, "host failure: " + machine.error().message, {}};
+      return result;
+    }
+    used.machine = std::move(*machine);
   }
-  auto seen = watch.follow(**machine, should_stop);
-  if (auto gone = (*machine)->destroy(); !gone) {
-    spdlog::warn("end VM '{}': {}", plan.name, gone.error().message);
-  }
+  const auto end_vm = [&] {
+    if (auto gone = used.machine->destroy(); !gone) {
+      spdlog::warn("end VM '{}': {}", plan.name, gone.error().message);
+    }
+  };
+  auto seen = watch.follow(*used.machine, should_stop);
+  const bool waits = seen && seen->end == TrialEnd::kWaits;
+  if (!waits) end_vm();
   watch.fill(result);
   if (!seen) {
     result.verdict = {Outcome::kBroken, "host failure: " + seen.error().message, {}};
   } else {
     result.verdict = judge(*seen);
     sign_symbolized(result.verdict.findings, plan.kernel.vmlinux);
+  }
+  if (waits && result.verdict.outcome == Outcome::kPassed) {
+    used.hello = result.hello;
+    used.slowdown = result.slowdown;
+    used.host = watch.take_host();
+    used.trials.push_back(plan.name);
+    vm = std::move(used);
+  } else if (waits) {
+    end_vm();
   }
   return result;
 }

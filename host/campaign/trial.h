@@ -6,11 +6,13 @@
 #include <chrono>
 #include <filesystem>
 #include <functional>
+#include <memory>
 #include <set>
 #include <string>
 #include <vector>
 
 #include "guest/protocol/records.h"
+#include "host/campaign/starvation.h"
 #include "host/campaign/verdict.h"
 #include "host/kernel/kernel_store.h"
 #include "host/machine/machine.h"
@@ -29,6 +31,17 @@ struct TrialPlan {
   GuestPlan guest;                  // its slowdown is measured, not planned
   std::filesystem::path directory;  // is created
   std::string repeat_command;
+  bool keeps_vm = false;  // once it has passed, the VM may run another
+};
+
+// A VM that has run trials, all of which passed, and waits for another of the same kernel, machine,
+// switches and initramfs. The destructor ends it.
+struct KeptVm {
+  std::unique_ptr<Machine> machine;  // nullptr: there is none
+  Hello hello;
+  double slowdown = 0;
+  HostWatch host;
+  std::vector<std::string> trials;  // names of those that it has run
 };
 
 // What the trial is doing, for a status line: at least once a second.
@@ -53,6 +66,7 @@ struct TrialResult {
   std::uint64_t console_bytes = 0;
   std::set<std::string> log_shapes;  // of what the kernel printed since the first hello
   std::filesystem::path directory;
+  std::vector<std::string> before;  // trials that its VM had run: it was not booted for this one
 };
 
 // Deadlines, all in host seconds. Under TCG everything but `boot` and `base` is multiplied by
@@ -74,6 +88,13 @@ double detector_scale(double slowdown);
 // Runs the trial. An error is returned only when the directory cannot be made or written;
 // a VM that does not start is a broken verdict. `should_stop` ends it within 200 ms.
 Result<TrialResult> run_trial(const TrialPlan& plan, Hypervisor& hypervisor,
+                              const TrialObserver& observer,
+                              const std::function<bool()>& should_stop,
+                              const Deadlines& deadlines = {});
+
+// As above; in `vm` if there is one, else in one that it boots. When it has passed, and the plan
+// keeps it, the VM is in `vm` again; in every other case it has ended.
+Result<TrialResult> run_trial(const TrialPlan& plan, Hypervisor& hypervisor, KeptVm& vm,
                               const TrialObserver& observer,
                               const std::function<bool()>& should_stop,
                               const Deadlines& deadlines = {});

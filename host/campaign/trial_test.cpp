@@ -125,6 +125,83 @@ TEST_F(Trial, AnswersEveryHelloWithThePlanAndTheMeasuredSlowdown) {
   EXPECT_DOUBLE_EQ(std::get<GuestPlan>(plans[0]).slowdown, detector_scale(result_.slowdown));
 }
 
+// ---- a VM that runs several trials ----
+
+class KeptVmTest : public Trial {
+ protected:
+  std::vector<Verdict> run_trials(std::vector<FakeStep> steps, int count) {
+    FakeScript script;
+    script.steps = std::move(steps);
+    fake_ = std::make_unique<FakeHypervisor>(std::vector<FakeScript>{script});
+    std::vector<Verdict> out;
+    for (int i = 1; i <= count; ++i) {
+      plan_.name = "trial-" + std::to_string(i);
+      plan_.directory = directory_ / plan_.name;
+      plan_.keeps_vm = i < count;
+      auto result = run_trial(plan_, *fake_, vm_, {}, {}, short_deadlines());
+      EXPECT_TRUE(result) << result.error().message;
+      if (!result) return out;
+      out.push_back(result->verdict);
+      result_ = *result;
+    }
+    return out;
+  }
+
+  KeptVm vm_;
+};
+
+TEST_F(KeptVmTest, RunsASecondTrialInTheSameVm) {
+  const auto verdicts = run_trials(
+      {records(hello()), records(passed() + hello(), FakeStep::WaitsFor::kSend), records(hello()),
+       records(passed(), FakeStep::WaitsFor::kSend), state(MachineState::kOff)},
+      2);
+  ASSERT_EQ(verdicts.size(), 2U);
+  EXPECT_EQ(verdicts[0].outcome, Outcome::kPassed) << verdicts[0].reason;
+  EXPECT_EQ(verdicts[1].outcome, Outcome::kPassed) << verdicts[1].reason;
+  ASSERT_EQ(fake_->log().size(), 1U) << "one boot";
+  EXPECT_TRUE(fake_->log()[0]->destroyed);
+  EXPECT_THAT(result_.before, testing::ElementsAre("trial-1"));
+  EXPECT_EQ(vm_.machine, nullptr);
+  RecordReader reader;
+  std::vector<std::uint64_t> turns;
+  for (const std::string& sent : fake_->log()[0]->sent) {
+    for (const Record& plan : reader.feed(sent)) turns.push_back(std::get<GuestPlan>(plan).turn);
+  }
+  EXPECT_THAT(turns, testing::ElementsAre(1, 0));
+}
+
+TEST_F(KeptVmTest, AGuestThatPowersOffAllTheSameIsNotKept) {
+  run_trials(
+      {records(hello()), records(passed(), FakeStep::WaitsFor::kSend), state(MachineState::kOff)},
+      2);
+  EXPECT_EQ(fake_->log().size(), 2U);
+}
+
+TEST_F(KeptVmTest, AFindingEndsTheVm) {
+  FakeStep end = records(passed() + hello(), FakeStep::WaitsFor::kSend);
+  end.activity.console = "[    5.000000] kernel BUG at mm/rmap.c:1234!\n";
+  const auto verdicts = run_trials({records(hello()), end, records("")}, 2);
+  ASSERT_EQ(verdicts.size(), 2U);
+  EXPECT_EQ(verdicts[0].outcome, Outcome::kFound) << verdicts[0].reason;
+  EXPECT_EQ(fake_->log().size(), 2U);
+  EXPECT_TRUE(fake_->log()[0]->destroyed);
+}
+
+// Nobody but the trials before can be to blame, so it is not taken for a boot that failed.
+TEST_F(KeptVmTest, AKernelThatPanicsBetweenTwoTrialsIsAFinding) {
+  const auto verdicts = run_trials(
+      {records(hello()), records(passed() + hello(), FakeStep::WaitsFor::kSend), records(hello()),
+       console("[    9.000000] kernel BUG at mm/rmap.c:1234!\n"), state(MachineState::kCrashed),
+       state(MachineState::kOff, FakeStep::WaitsFor::kResume)},
+      2);
+  ASSERT_EQ(verdicts.size(), 2U);
+  EXPECT_EQ(verdicts[0].outcome, Outcome::kPassed) << verdicts[0].reason;
+  EXPECT_EQ(verdicts[1].outcome, Outcome::kFound) << verdicts[1].reason;
+  std::ifstream copy(directory_ / "trial-2" / "console.log");
+  const std::string text((std::istreambuf_iterator<char>(copy)), std::istreambuf_iterator<char>());
+  EXPECT_THAT(text, HasSubstr("mm/rmap.c:1234"));
+}
+
 TEST_F(Trial, BootArgumentsPutTheBugsOn) {
   plan_.bugs = {"a", "b"};
   run({records(hello()), records(passed()), state(MachineState::kOff)});

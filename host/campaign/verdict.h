@@ -29,6 +29,7 @@ struct Finding {
 // Why the trial loop stopped.
 enum class TrialEnd {
   kPoweredOff,    // the guest ended by itself
+  kWaits,         // the trial has ended, and the guest waits for another
   kCrashed,       // it panicked
   kHostFailure,   // QEMU or libvirt died
   kNoBoot,        // PID 1 was not heard of within the boot deadline

@@ -252,13 +252,14 @@ Result<> Session::resolve_sites(TrialPlan& plan) {
   return {};
 }
 
-Result<ReportedTrial> Session::run_quietly(ReportedTrial trial, const TrialObserver& observer) {
+Result<ReportedTrial> Session::run_quietly(ReportedTrial trial, KeptVm& vm,
+                                           const TrialObserver& observer) {
   auto host = hypervisor();
   if (!host) return tl::make_unexpected(host.error());
   if (auto resolved = resolve_sites(trial.plan); !resolved) {
     return tl::make_unexpected(resolved.error());
   }
-  auto result = run_trial(trial.plan, **host, observer, interrupted);
+  auto result = run_trial(trial.plan, **host, vm, observer, interrupted);
   if (!result) return tl::make_unexpected(result.error());
   trial.result = std::move(*result);
   trial.kernel =
@@ -271,7 +272,8 @@ Result<ReportedTrial> Session::run(ReportedTrial trial) {
   StatusLine status(human());
   status.show(fmt::format("{} {}/{}: starting the VM", trial.side, trial.number, trial.of));
   const ReportedTrial what = trial;
-  return run_quietly(std::move(trial),
+  KeptVm none;
+  return run_quietly(std::move(trial), none,
                      [&](const TrialStatus& now) { status.show(status_text(what, now)); });
 }
 

@@ -78,8 +78,9 @@ class Session {
 
   // Runs one trial with a status line, writes its files.
   Result<ReportedTrial> run(ReportedTrial trial);
-  // The same without a word. From any thread, once prepare() has been called.
-  Result<ReportedTrial> run_quietly(ReportedTrial trial, const TrialObserver& observer);
+  // The same without a word, in `vm` (see run_trial). From any thread, once prepare() has been
+  // called.
+  Result<ReportedTrial> run_quietly(ReportedTrial trial, KeptVm& vm, const TrialObserver& observer);
 
   // Where lasting text for a person goes: stdout, or stderr under --json.
   std::FILE* human() const { return options_.json ? stderr : stdout; }

@@ -123,6 +123,24 @@ TEST_F(SoakVm, CtrlCEndsTheVmAndSaysHowToGoOn) {
   EXPECT_EQ(summary()["passed"], 3) << summary().dump(2);
 }
 
+// Compositions that pass share a VM; each is a trial of its own.
+TEST_F(SoakVm, OneBootServesSeveralTrials) {
+  std::ofstream(root_ / "boot.toml")
+      << "summary = \"s\"\ntrials = 4\ntrial_seconds = 2\nkernels = [\"clean\"]\n"
+         "machines = [\"numa2\"]\n[[compose]]\ntrials_per_boot = 4\n";
+  const Finished done = mmquake({(root_ / "boot.toml").string(), "--seed", "5", "--jobs", "1"});
+  EXPECT_EQ(done.exit_code, 0) << done.output_tail;
+  EXPECT_EQ(summary()["passed"], 4) << summary().dump(2);
+  std::size_t shared = 0;
+  for (const auto& entry : fs::recursive_directory_iterator(root_)) {
+    if (entry.path().filename() != "verdict.json") continue;
+    std::ifstream file(entry.path());
+    shared += json::parse(file)["trials_before_in_vm"].empty() ? 0 : 1;
+  }
+  // One that could not be set up in a used VM has been run again in its own.
+  EXPECT_GE(shared, 1U) << done.output_tail;
+}
+
 TEST_F(SoakVm, AKilledQemuIsBrokenAndTheSoakGoesOn) {
   const pid_t child = start();
   ASSERT_GE(child, 0);

@@ -87,14 +87,14 @@ void SessionWorld::forget(const CampaignItem& item) {
   std::erase_if(plans_, [&](const auto& entry) { return std::get<0>(entry.first) == item.kernel; });
 }
 
-Result<TrialResult> SessionWorld::run(const TrialPlan& plan, std::uint64_t number,
+Result<TrialResult> SessionWorld::run(const TrialPlan& plan, std::uint64_t number, KeptVm& vm,
                                       const TrialObserver& observer) {
   ReportedTrial trial;
   trial.plan = plan;
   trial.side = plan.kernel.name;
   trial.number = static_cast<int>(number);
   trial.of = 0;
-  auto ran = session_.run_quietly(std::move(trial), observer);
+  auto ran = session_.run_quietly(std::move(trial), vm, observer);
   if (!ran) return tl::make_unexpected(ran.error());
   return std::move(ran->result);
 }

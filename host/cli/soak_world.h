@@ -28,7 +28,7 @@ class SessionWorld final : public SoakWorld {
   std::set<MachineTrait> traits_of(const CampaignItem& item) override;
   Result<TrialPlan> prepare(const CampaignItem& item, std::uint64_t seed) override;
   void forget(const CampaignItem& item) override;
-  Result<TrialResult> run(const TrialPlan& plan, std::uint64_t number,
+  Result<TrialResult> run(const TrialPlan& plan, std::uint64_t number, KeptVm& vm,
                           const TrialObserver& observer) override;
 
  private:

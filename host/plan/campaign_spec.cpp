@@ -25,6 +25,7 @@ constexpr double kMaxSeconds = 86400;
 constexpr std::int64_t kMaxTrials = 1'000'000;
 constexpr double kMinWeight = 0.001;
 constexpr double kMaxWeight = 1000;
+constexpr std::int64_t kMaxTrialsPerBoot = 1000;
 constexpr std::string_view kAll = "all";
 
 class Reader {
@@ -228,13 +229,18 @@ std::vector<WidenSite> Reader::read_sites(ConfigTable& table) {
 }
 
 void Reader::read_compose(ConfigTable& table) {
-  table.allow({"weight", "seconds", "kernels", "machines", "bugs", "learn", "widen"});
+  table.allow(
+      {"weight", "seconds", "kernels", "machines", "bugs", "learn", "widen", "trials_per_boot"});
   CampaignItem item;
   item.workload = kComposeWorkload;
   item.composed = true;
   if (table.has("weight")) item.weight = table.number("weight", kMinWeight, kMaxWeight);
   item.seconds = trial_seconds_.value_or(item.seconds);
   if (table.has("seconds")) item.seconds = table.number("seconds", kMinSeconds, kMaxSeconds);
+  if (table.has("trials_per_boot")) {
+    item.trials_per_boot =
+        static_cast<std::uint64_t>(table.integer("trials_per_boot", 1, kMaxTrialsPerBoot));
+  }
   item.widen_choices = table.has("widen") ? read_sites(table) : widen_;
   if (table.has("learn")) spec_.composer_learns = table.boolean("learn");
   const std::vector<std::string> kernels = own_or(read_kernels(table), kernels_);

@@ -147,6 +147,7 @@ machines = ["m"]
 [[compose]]
 kernels = ["clean"]
 learn = false
+trials_per_boot = 12
 [[compose]]
 kernels = ["buggy"]
 bugs = "each"
@@ -156,6 +157,8 @@ bugs = "each"
   ASSERT_EQ(spec->items.size(), 3U);
   for (const CampaignItem& item : spec->items) EXPECT_TRUE(item.composed);
   EXPECT_EQ(item_label(spec->items[0]), "compose on clean, m");
+  EXPECT_EQ(spec->items[0].trials_per_boot, 12U);
+  EXPECT_EQ(spec->items[1].trials_per_boot, 1U);
   EXPECT_EQ(item_label(spec->items[2]), "compose with b-two on buggy, m");
   EXPECT_THAT(spec->items[1].bugs, ElementsAre("b-one"));
 

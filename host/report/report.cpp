@@ -90,6 +90,12 @@ std::string numbers(const ReportedTrial& trial) {
   out += fmt::format("seed          {}\n", trial.plan.guest.seed);
   out += fmt::format("time          boot {:.1f} s, workload {:.1f} s, in all {:.1f} s\n",
                      r.boot_seconds, r.summary.time_s, r.wall_seconds);
+  if (!r.before.empty()) {
+    out += fmt::format(
+        "VM            booted for {}, {} trials before this one, which may have had a "
+        "part in it\n",
+        r.before.front(), r.before.size());
+  }
   out += fmt::format("rounds        {}\n", thousands(r.summary.rounds));
   if (r.channel.bad_frames > 0 || r.channel.garbage_bytes > 0) {
     out += fmt::format("channel       {} bad frames, {} bytes of garbage\n", r.channel.bad_frames,
@@ -206,6 +212,7 @@ json verdict_json(const ReportedTrial& trial) {
           {"seconds", r.summary.time_s},
           {"boot_seconds", r.boot_seconds},
           {"wall_seconds", r.wall_seconds},
+          {"trials_before_in_vm", r.before},
           {"rounds", r.summary.rounds},
           {"findings_per_hour_below", r.verdict.outcome == Outcome::kPassed && r.summary.time_s > 0
                                           ? json(rate_below(0, r.summary.time_s / 3600))

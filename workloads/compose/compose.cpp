@@ -41,6 +41,7 @@ constexpr int kBurst = 24;  // cells between two pauses
 constexpr std::array<std::uint64_t, 4> kTempos{200, 2000, 10000, 30000};  // longest pause, us
 constexpr std::int64_t kRoundNs = 120'000'000;  // a deed begins no act after this time
 constexpr std::chrono::milliseconds kLimit{8000};
+constexpr const char* kKsmRun = "/sys/kernel/mm/ksm/run";
 constexpr std::uint64_t kSabotageFrom = 3;
 
 WorkloadInfo describe_compose() {
@@ -72,6 +73,12 @@ WorkloadInfo describe_compose() {
 }
 
 }  // namespace
+
+Compose::~Compose() {
+  if (merges_) {
+    (void)write_text(kKsmRun, "0");  // the machine may run another trial
+  }
+}
 
 WorkloadInfo Compose::info() {
   return describe_compose();
@@ -140,9 +147,10 @@ Result<> Compose::prepare_kernel() {
   if ((traits & kKsm) != 0) {
     (void)write_text("/sys/kernel/mm/ksm/pages_to_scan", "4000");
     (void)write_text("/sys/kernel/mm/ksm/sleep_millisecs", "10");
-    if (!write_text("/sys/kernel/mm/ksm/run", "1")) {
-      return skipped("/sys/kernel/mm/ksm/run: the kernel needs CONFIG_KSM");
+    if (!write_text(kKsmRun, "1")) {
+      return skipped(fmt::format("{}: the kernel needs CONFIG_KSM", kKsmRun));
     }
+    merges_ = true;
   }
   return {};
 }

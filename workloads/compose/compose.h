@@ -28,6 +28,10 @@ namespace mmquake {
 
 class Compose final : public Workload {
  public:
+  Compose() = default;
+  Compose(const Compose&) = delete;
+  Compose& operator=(const Compose&) = delete;
+  ~Compose() override;
   static WorkloadInfo info();
   Result<> set_up(Environment& env) override;
   std::vector<Role> roles() override;
@@ -79,6 +83,7 @@ class Compose final : public Workload {
   HugetlbReservation hugetlb_;
   ShmemAlwaysHuge shmem_;
   std::optional<RamSwap> swap_;
+  bool merges_ = false;  // ksmd has been started
   std::vector<Part> parts_;
   std::unique_ptr<Watcher> watcher_;
   std::string provoke_;

@@ -87,6 +87,11 @@ class MigratePages final : public Deed {
 // the unified one always (Documentation/admin-guide/cgroup-v2.rst).
 class Cpuset final : public Deed {
  public:
+  Cpuset() = default;
+  Cpuset(const Cpuset&) = delete;
+  Cpuset& operator=(const Cpuset&) = delete;
+  ~Cpuset() override { umount2(kRoot.c_str(), MNT_DETACH); }
+
   Result<> prepare(ComposeWorld& world) override {
     mkdir(kRoot.c_str(), 0755);
     // From 6.12 on the legacy one is an option of its own (CONFIG_CPUSETS_V1).
