@@ -100,6 +100,15 @@ TEST(ResidentPages, HowFarTheyMayBeApartDependsOnTheKernel) {
   EXPECT_EQ(resident_error_kb({0, 0, 2}, 4, "6.12"), 4 * 3 * 32 * 4);
 }
 
+TEST(ResidentPages, SomeKernelsDoNotShowAllOfThem) {
+  EXPECT_FALSE(smaps_misses_hinting_pmds("6.0.19"));
+  EXPECT_TRUE(smaps_misses_hinting_pmds("6.1.192"));
+  EXPECT_TRUE(smaps_misses_hinting_pmds("6.4.0"));
+  EXPECT_FALSE(smaps_misses_hinting_pmds("6.5.1"));
+  EXPECT_FALSE(smaps_misses_hinting_pmds("6.12.117+deb13"));
+  EXPECT_TRUE(smaps_misses_hinting_pmds("strange"));
+}
+
 TEST(ResidentPages, OfThisProcessAgree) {
   const auto pages = read_resident_pages(getpid());
   if (!pages) {
