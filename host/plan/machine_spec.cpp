@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <cctype>
 #include <fstream>
@@ -223,6 +224,32 @@ Result<MachineSpec> read_machine_spec(const std::filesystem::path& file) {
   spec.boot_args = read_boot_args(table);
   if (auto fine = (*config)->result(); !fine) return tl::make_unexpected(fine.error());
   return spec;
+}
+
+std::string machine_text(const MachineSpec& machine) {
+  const MachineDevices& devices = machine.devices;
+  std::vector<std::string> names;
+  for (const auto& [is_there, name] :
+       {std::pair(devices.virtio_serial, "\"virtio-serial\""),
+        std::pair(devices.serial, "\"serial\""), std::pair(devices.pvpanic, "\"pvpanic\"")}) {
+    if (is_there) names.emplace_back(name);
+  }
+  std::vector<std::string> args;
+  for (const std::string& arg : machine.boot_args) args.push_back(fmt::format("\"{}\"", arg));
+  std::vector<std::string> rows;
+  for (const auto& row : machine.distances)
+    rows.push_back(fmt::format("[{}]", fmt::join(row, ", ")));
+  std::string out = fmt::format(
+      "# SPDX-License-Identifier: GPL-2.0-or-later\nsummary = \"{}\"\ndistances = [{}]\n"
+      "boot_args = [{}]\ndevices = [{}]\n",
+      machine.summary, fmt::join(rows, ", "), fmt::join(args, ", "), fmt::join(names, ", "));
+  for (const NodeSpec& node : machine.nodes) {
+    out += fmt::format("\n[[node]]\ncpus = {}\nmemory = \"{}M\"\n", node.cpus, node.memory_mib);
+  }
+  for (const DimmSpec& dimm : machine.dimms) {
+    out += fmt::format("\n[[dimm]]\nnode = {}\nmemory = \"{}M\"\n", dimm.node, dimm.memory_mib);
+  }
+  return out;
 }
 
 std::uint64_t host_available_mib() {

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 
 #include "host/plan/plan.h"
+#include "host/plan/specs.h"
 #include "host/plan/test_tree.h"
 
 namespace mmquake {
@@ -48,6 +49,24 @@ TEST_F(MachineSpecTest, ReadsNodesAndDistances) {
   EXPECT_EQ(good->memory_mib(), 2048U);
   EXPECT_THAT(good->distances, ElementsAre(ElementsAre(10, 20), ElementsAre(31, 10)));
   EXPECT_THAT(good->boot_args, ElementsAre("movable_node"));
+}
+
+TEST_F(MachineSpecTest, IsWrittenAsItIsRead) {
+  const auto spec = read(two("distances = [[10, 20, 30], [31, 10, 40], [50, 60, 10]]\n"
+                             "boot_args = [\"movable_node\", \"cma=64M\"]\n"
+                             "devices = [\"serial\"]\n") +
+                         "[[node]]\ncpus = 0\nmemory = \"512M\"\n"
+                         "[[dimm]]\nnode = 2\nmemory = \"256M\"\n");
+  ASSERT_TRUE(spec) << spec.error().message;
+  const auto again = read(machine_text(*spec));
+  ASSERT_TRUE(again) << again.error().message;
+  EXPECT_EQ(machine_text(*again), machine_text(*spec));
+  EXPECT_EQ(again->distances, spec->distances);
+  EXPECT_EQ(again->boot_args, spec->boot_args);
+  EXPECT_EQ(again->nodes.size(), 3U);
+  EXPECT_EQ(again->memory_mib(), spec->memory_mib());
+  EXPECT_EQ(again->dimms[0].node, 2);
+  EXPECT_FALSE(again->devices.virtio_serial);
 }
 
 TEST_F(MachineSpecTest, HasDefaultsForDistancesAndDevices) {

@@ -25,6 +25,8 @@ Result<KernelSpec> read_kernel_spec(const std::filesystem::path& root,
 Result<KernelSpec> kernel_from_source(const std::filesystem::path& root, const std::string& source);
 
 Result<MachineSpec> read_machine_spec(const std::filesystem::path& file);
+// The file that says the same, with all that has a default.
+std::string machine_text(const MachineSpec& machine);
 
 // Checks what one file can tell; that kernels, switches and machine exist is the catalogue's.
 Result<CaseSpec> read_case_spec(const std::filesystem::path& file);
