@@ -146,22 +146,4 @@ void Composer::learn(const ComposedTrial& trial) {
   }
 }
 
-Result<Composition> shrink(const Composition& start,
-                           const std::function<Result<bool>(const Composition&)>& still) {
-  Composition best = start;
-  for (bool smaller_found = true; smaller_found;) {
-    smaller_found = false;
-    for (const Composition& less : smaller(best)) {
-      auto shows = still(less);
-      if (!shows) return tl::make_unexpected(shows.error());
-      if (*shows) {
-        best = less;
-        smaller_found = true;
-        break;
-      }
-    }
-  }
-  return best;
-}
-
 }  // namespace mmquake

@@ -74,10 +74,4 @@ class Composer {
   std::map<std::string, std::set<std::string>> lacks_;  // words, by kernel
 };
 
-// The smallest composition that still does it: leaves out one part at a time, as long as `still`
-// says of what is left that it shows the same. A miss of `still` leaves a part in that is not
-// needed. Errors are `still`'s.
-Result<Composition> shrink(const Composition& start,
-                           const std::function<Result<bool>(const Composition&)>& still);
-
 }  // namespace mmquake

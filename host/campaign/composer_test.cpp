@@ -144,30 +144,5 @@ TEST(Composer, WhatEndedAtOnceTeachesNothing) {
   EXPECT_EQ(composer.weight(Slot::kMover, "mbind"), 1);
 }
 
-TEST(Shrink, KeepsWhatIsNeeded) {
-  Composition start;
-  start.set(Slot::kBacking, "anon-thp");
-  start.set(Slot::kMover, "mbind");
-  start.set(Slot::kDisturber, "fork-cow");
-  start.set(Slot::kDisturber2, "mlock");
-  start.set(Slot::kWatcher, "io_uring");
-  int asked = 0;
-  const auto smallest = shrink(start, [&](const Composition& one) -> Result<bool> {
-    ++asked;
-    return one.disturbed_by("mlock") && one[Slot::kMover] == "mbind";
-  });
-  ASSERT_TRUE(smallest);
-  EXPECT_EQ(smallest->text(), "anon-thp mbind mlock");
-  EXPECT_LT(asked, 10);
-}
-
-TEST(Shrink, AnErrorEndsIt) {
-  Composition start;
-  start.set(Slot::kBacking, "anon-thp");
-  start.set(Slot::kMover, "mbind");
-  start.set(Slot::kDisturber, "mlock");
-  EXPECT_FALSE(shrink(start, [](const Composition&) -> Result<bool> { return broken("x"); }));
-}
-
 }  // namespace
 }  // namespace mmquake

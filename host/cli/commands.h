@@ -31,11 +31,6 @@ int run_workload(const CommonOptions& common, const RunOptions& options);
 std::string run_repeat_command(const CommonOptions& common, const RunOptions& options,
                                std::uint64_t seed);
 
-// Shrinks a composition that finds something, given by the options that ran it. Prints the smallest
-// one that shows the same title within `options.trials` trials. Exit code 0, or 4 when it finds
-// nothing.
-int shrink_composition(const CommonOptions& common, const RunOptions& options);
-
 struct ComposeOptions {
   bool space = false;  // print what there is, draw nothing
   std::uint64_t seed = 1;

@@ -3,7 +3,9 @@
 #include <spdlog/spdlog.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "host/cli/bench_command.h"
 #include "host/cli/bisect_command.h"
@@ -12,6 +14,7 @@
 #include "host/cli/interrupt.h"
 #include "host/cli/kernel_command.h"
 #include "host/cli/report_command.h"
+#include "host/cli/shrink_command.h"
 #include "host/machine/reaper.h"
 #include "host/plan/duration.h"
 
@@ -83,15 +86,58 @@ void add_run(CLI::App& app, CommonOptions& common, RunOptions& run, int& code) {
   command->callback([&] { code = run_workload(common, run); });
 }
 
-void add_shrink(CLI::App& app, CommonOptions& common, RunOptions& run, int& code) {
+// A trial of the store says how it was run; what was given beside it is kept.
+void take_from_store(const CLI::App& command, const CommonOptions& common, const std::string& store,
+                     ShrinkOptions& shrink) {
+  auto words = words_of_trial(common, shrink.run.workload, store, shrink);
+  if (!words) throw CLI::ValidationError(words.error().message);
+  RunOptions stored;
+  CommonOptions unused;
+  CLI::App app;
+  add_run_options(app, stored);
+  add_vm_options(app, unused);
+  std::reverse(words->begin(), words->end());  // as CLI11 wants them
+  app.parse(*words);
+  const RunOptions given = std::exchange(shrink.run, stored);
+  shrink.run.trials = given.trials;
+  if (command.count("--kernel") > 0) shrink.run.kernel = given.kernel;
+  if (command.count("--machine") > 0) shrink.run.machine = given.machine;
+  if (command.count("--seconds") > 0) shrink.run.seconds = given.seconds;
+  if (command.count("--seed") > 0) shrink.run.seed = given.seed;
+  if (command.count("--param") > 0) shrink.run.params = given.params;
+  if (command.count("--bugs") > 0) shrink.run.bugs = given.bugs;
+  if (command.count("--widen") > 0) shrink.run.widen = given.widen;
+}
+
+constexpr const char* kShrinkHelp =
+    "\nTakes away what a finding of a composition does not need (roles, delays, parameters, nodes, "
+    "CPUs,\n"
+    "time), one thing after the other, while the same bug is still found often enough, and makes "
+    "one\n"
+    "C file of what is left (docs/compose.md). WORKLOAD is CAMPAIGN/NUMBER, a trial of the store, "
+    "or\n"
+    "'compose' with what `run compose` was given: the line that follows 'again:'.\n"
+    "\nExamples:\n"
+    "  mmquake shrink 3/12\n"
+    "  mmquake shrink compose --kernel specimen --bugs B --param backing=anon-thp --param "
+    "mover=mbind\n";
+
+void add_shrink(CLI::App& app, CommonOptions& common, ShrinkOptions& shrink, std::string& store,
+                int& code) {
   CLI::App* command = app.add_subcommand(
-      "shrink", "Leave out of a composition what its finding does not need (see compose)");
-  command->footer(
-      "Give it what `run compose` was given: take the line that follows 'again:', and write\n"
-      "shrink for run.");
-  add_run_options(*command, run);
+      "shrink", "The smallest composition that still finds the bug, and one C file that does");
+  command->footer(kShrinkHelp);
+  add_run_options(*command, shrink.run);
   add_vm_options(*command, common);
-  command->callback([&] { code = shrink_composition(common, run); });
+  command->add_option("--proof", shrink.proof, "Trials of what is left, and of the C file, each")
+      ->check(kTrials)
+      ->capture_default_str();
+  command->add_flag("--as-is", shrink.as_is, "Take nothing away: only make the C file");
+  command->add_option("--store", store, "Folder of the trial's store, as given to soak --out");
+  command->callback([&, command] {
+    if (is_trial_name(shrink.run.workload)) take_from_store(*command, common, store, shrink);
+    code = shrink_composition(common, shrink);
+  });
 }
 
 void add_compose(CLI::App& app, CommonOptions& common, ComposeOptions& compose, int& code) {
@@ -347,8 +393,9 @@ int run_main(int argc, char** argv) {
   CommonOptions common;
   common.program = argv[0];
   RunOptions run;
-  RunOptions shrink;
-  shrink.trials = 3;
+  ShrinkOptions shrink;
+  shrink.run.trials = 100;
+  std::string shrink_store;
   ComposeOptions compose;
   ReproOptions repro;
   ScoreOptions score;
@@ -372,7 +419,7 @@ int run_main(int argc, char** argv) {
   add_run(app, common, run, code);
   add_repro(app, common, repro, code);
   add_compose(app, common, compose, code);
-  add_shrink(app, common, shrink, code);
+  add_shrink(app, common, shrink, shrink_store, code);
   add_score(app, common, score, code);
   add_soak(app, common, soak, code);
   add_report(app, common, report, code);

@@ -130,6 +130,8 @@ Result<BugEntry> bug_named(const CommonOptions& common, const std::string& id) {
   return usage(fmt::format("no bug '{}': {} bugs lists them", id, common.program));
 }
 
+}  // namespace
+
 Result<StoredTrial> trial_named(const CommonOptions& common, const std::string& name) {
   auto store = open_old_store(common);
   if (!store) return tl::make_unexpected(store.error());
@@ -142,8 +144,6 @@ Result<StoredTrial> trial_named(const CommonOptions& common, const std::string& 
       "no trial '{}': a trial is named CAMPAIGN/NUMBER, as {} report --json prints them", name,
       common.program));
 }
-
-}  // namespace
 
 Result<double> parse_since(const std::string& text, double now) {
   double count = 0;

@@ -34,6 +34,9 @@ int show_bug(const CommonOptions& common, const std::string& id);
 // The bug as a mail to linux-mm.
 int mail_bug(const CommonOptions& common, const std::string& id);
 
+// The trial CAMPAIGN/NUMBER of the store; an error of kind kUsage when there is none that ended.
+Result<StoredTrial> trial_named(const CommonOptions& common, const std::string& name);
+
 // Runs a trial again, named CAMPAIGN/NUMBER: becomes the command that its report names.
 int replay_trial(const CommonOptions& common, const std::string& name);
 

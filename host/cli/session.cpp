@@ -307,4 +307,28 @@ std::string shell_word(const std::string& word) {
   return out + "'";
 }
 
+Result<std::vector<std::string>> shell_words(std::string_view command) {
+  std::vector<std::string> out;
+  bool quoted = false;
+  bool in_word = false;
+  for (std::size_t at = 0; at < command.size(); ++at) {
+    const char c = command[at];
+    if (!quoted && c == ' ') {
+      in_word = false;
+      continue;
+    }
+    if (!in_word) out.emplace_back();
+    in_word = true;
+    if (c == '\'') {
+      quoted = !quoted;
+    } else if (!quoted && c == '\\' && at + 1 < command.size()) {
+      out.back() += command[++at];
+    } else {
+      out.back() += c;
+    }
+  }
+  if (quoted) return broken(fmt::format("a quote does not end in: {}", command));
+  return out;
+}
+
 }  // namespace mmquake

@@ -115,5 +115,8 @@ std::string vm_options_text(const CommonOptions& options);
 
 // A word for a POSIX shell, quoted only where it must be.
 std::string shell_word(const std::string& word);
+// The words of a command that was put together with shell_word(); a quote that does not end is an
+// error.
+Result<std::vector<std::string>> shell_words(std::string_view command);
 
 }  // namespace mmquake

@@ -24,5 +24,16 @@ TEST(ShellWord, QuotesOnlyWhatNeedsIt) {
   EXPECT_EQ(shell_word("$(x)"), "'$(x)'");
 }
 
+TEST(ShellWords, AreWhatWasPutTogether) {
+  const std::vector<std::string> words = {"a", "", "it's", "x y", "$(x)", "f|g:0-5", "-\\-"};
+  std::string command;
+  for (const std::string& word : words) command += (command.empty() ? "" : " ") + shell_word(word);
+  const auto again = shell_words(command);
+  ASSERT_TRUE(again) << again.error().message;
+  EXPECT_EQ(*again, words);
+  EXPECT_TRUE(shell_words("")->empty());
+  EXPECT_FALSE(shell_words("a 'b"));
+}
+
 }  // namespace
 }  // namespace mmquake
