@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// The C file of a composition that was chosen by hand: it finds the bug that the composition finds,
+// and passes on the kernel that has no bug.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+#include "host/shrink/c_program.h"
+#include "workloads/vm_run.h"
+
+namespace mmquake {
+namespace {
+
+using testing::HasSubstr;
+using testing::StartsWith;
+
+std::string write_c_file() {
+  Composition composition;
+  composition.set(Slot::kBacking, "hugetlb-shared-pmd");
+  composition.set(Slot::kMover, "move_pages");
+  const auto text = c_program(composition, {"stale data", false, "6.1", "mmquake run compose", 2});
+  EXPECT_TRUE(text) << text.error().message;
+  const std::filesystem::path folder = std::filesystem::path(MMQUAKE_BINARY_DIR) / "vmtest-input";
+  std::filesystem::create_directories(folder);
+  std::ofstream(folder / "composition.c") << text.value_or("");
+  return (folder / "composition.c").string();
+}
+
+TEST(CProgramOnSpecimen, FindsTheBug) {
+  const VmRun ran = run_in_vm(
+      "c-program-bug", {"--c", write_c_file(), "--seconds", "60", "--bugs", "hugetlb-no-unshare"},
+      "specimen", "repro");
+  ASSERT_FALSE(ran.verdict.is_discarded()) << ran.output;
+  ASSERT_EQ(ran.verdict["verdict"], "found") << ran.output;
+  const auto& finding = ran.verdict["findings"][0];
+  EXPECT_EQ(finding["title"], "the program exited with 1");
+  EXPECT_THAT(finding["evidence"]["output"].get<std::string>(),
+              StartsWith("FOUND corruption: stale data in hugetlb-shared-pmd\n"));
+}
+
+TEST(CProgramOnClean, Passes) {
+  const VmRun ran =
+      run_in_vm("c-program-clean", {"--c", write_c_file(), "--seconds", "15"}, "clean", "repro");
+  ASSERT_FALSE(ran.verdict.is_discarded()) << ran.output;
+  EXPECT_EQ(ran.verdict["verdict"], "passed") << ran.output;
+}
+
+}  // namespace
+}  // namespace mmquake
