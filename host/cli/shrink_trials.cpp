@@ -3,7 +3,7 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
+#include <cmath>
 
 #include "host/campaign/rates.h"
 #include "host/cli/interrupt.h"
@@ -15,6 +15,12 @@ namespace mmquake {
 namespace {
 
 constexpr int kBrokenInARow = 3;
+constexpr const char* kRunSeconds = "run_seconds";
+
+// One run of the program fills its trial, so that it has as much time as the composition has.
+std::string run_seconds(const Subject& subject) {
+  return fmt::format("{:.0f}", std::ceil(subject.seconds));
+}
 
 }  // namespace
 
@@ -92,6 +98,7 @@ Result<Glimpse> ShrinkTrials::run_c(const Subject& subject, const std::filesyste
   }
   TrialPlan plan = plan_of(*c_plan_, subject);
   plan.guest.workload = "program";
+  plan.guest.params = {{kRunSeconds, run_seconds(subject)}};
   auto again = c_command(subject, file);
   if (!again) return tl::make_unexpected(again.error());
   plan.repeat_command = *again;
@@ -179,6 +186,7 @@ Result<std::string> ShrinkTrials::c_command(const Subject& subject,
                                             const std::filesystem::path& file) {
   auto options = options_of(subject);
   if (!options) return tl::make_unexpected(options.error());
+  options->params = {fmt::format("{}={}", kRunSeconds, run_seconds(subject))};
   options->payload = PayloadSource{PayloadSource::Kind::kC, file};
   return run_repeat_command(session_.options(), *options, options_.seed);
 }

@@ -39,6 +39,7 @@ constexpr auto kPieces = std::to_array<Piece>({
     {.word = "dontneed", .act = "dontneed"},
     {.word = "punch-hole", .act = "punch_hole"},
     {.word = "free", .act = "free_block"},
+    {.word = "fork-cow", .act = "fork_cow"},
     {.word = "mprotect", .act = "protect"},
     {.word = "mprotect-page", .act = "protect_page"},
     {.word = "mlock", .act = "lock_and_unlock"},
