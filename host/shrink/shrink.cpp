@@ -7,7 +7,6 @@
 #include <cmath>
 #include <optional>
 #include <set>
-#include <string_view>
 
 #include "host/shrink/useful_rate.h"
 
@@ -55,14 +54,23 @@ void add_machines(const Subject& subject, std::vector<Reduction>& out) {
   }
 }
 
-// A delay goes with the thread that it is for: a role's thread is called as its slot is.
-void follow(std::vector<WidenSite>& widen, std::string_view gone, bool second_is_first_now) {
-  std::erase_if(widen, [&](const WidenSite& site) { return site.comm == gone; });
-  for (WidenSite& site : widen) {
-    if (second_is_first_now && site.comm == to_string(Slot::kDisturber2)) {
-      site.comm = to_string(Slot::kDisturber);
+// A delay goes with the last thread that it is for: a role's thread is called as its slot is, and a
+// site names the beginning of that.
+void follow(std::vector<WidenSite>& widen, Slot gone, const Composition& less) {
+  const auto is_for = [](const WidenSite& site, Slot slot) {
+    return !site.comm.empty() && to_string(slot).starts_with(site.comm);
+  };
+  if (gone == Slot::kDisturber && less.has(Slot::kDisturber)) {
+    gone = Slot::kDisturber2;  // the second is the first now
+    for (WidenSite& site : widen) {
+      if (site.comm == to_string(Slot::kDisturber2)) site.comm = to_string(Slot::kDisturber);
     }
   }
+  std::erase_if(widen, [&](const WidenSite& site) {
+    return is_for(site, gone) && std::none_of(kAllSlots.begin(), kAllSlots.end(), [&](Slot slot) {
+             return less.has(slot) && is_for(site, slot);
+           });
+  });
 }
 
 void add_roles(const Subject& subject, std::vector<Reduction>& out) {
@@ -73,8 +81,7 @@ void add_roles(const Subject& subject, std::vector<Reduction>& out) {
       const std::string& word = subject.composition[slot];
       if (word == less[slot] || less.disturbed_by(word)) continue;
       one.what += word;
-      follow(one.left.widen, to_string(slot),
-             slot == Slot::kDisturber && less.has(Slot::kDisturber));
+      follow(one.left.widen, slot, less);
     }
     out.push_back(std::move(one));
   }

@@ -57,20 +57,26 @@ TEST(Reductions, TakeOneThingAwayEach) {
                   "provoke=none", "node 0 with 1 of its 2 CPUs", "node 1 with 1 of its 2 CPUs"));
 }
 
-TEST(Reductions, ADelayGoesWithItsThread) {
+// "site for whom" of what is left.
+std::vector<std::string> sites_of(const Reduction& reduction) {
+  std::vector<std::string> out;
+  for (const WidenSite& one : reduction.left.widen) out.push_back(one.site + " " + one.comm);
+  return out;
+}
+
+TEST(Reductions, ADelayGoesWithItsLastThread) {
   Subject subject = crowded();
-  subject.widen = {site("a"), site("b"), site("c")};
+  subject.widen = {site("a"), site("b"), site("c"), site("d")};
   subject.widen[1].comm = "disturber";
   subject.widen[2].comm = "disturber2";
+  subject.widen[3].comm = "watch";
   const auto all = reductions(subject, kDefaults, 0);
+  ASSERT_EQ(all[0].what, "without io_uring");
+  EXPECT_THAT(sites_of(all[0]), ElementsAre("a ", "b disturber", "c disturber2"));
   ASSERT_EQ(all[1].what, "without mlock");
-  ASSERT_EQ(all[1].left.widen.size(), 2U);
-  EXPECT_EQ(all[1].left.widen[1].site, "b");
-  EXPECT_EQ(all[1].left.widen[1].comm, "disturber");
+  EXPECT_THAT(sites_of(all[1]), ElementsAre("a ", "b disturber", "d watch"));
   ASSERT_EQ(all[2].what, "without fork-cow");
-  ASSERT_EQ(all[2].left.widen.size(), 2U);
-  EXPECT_EQ(all[2].left.widen[1].site, "c");
-  EXPECT_EQ(all[2].left.widen[1].comm, "disturber");
+  EXPECT_THAT(sites_of(all[2]), ElementsAre("a ", "b disturber", "c disturber", "d watch"));
 }
 
 TEST(Reductions, NoTimeIsTakenFromWhatNeedsIt) {
