@@ -45,6 +45,7 @@ bool has_site(const Subject& subject, const std::string& name) {
 
 std::vector<std::string> words_of(const std::vector<Reduction>& all) {
   std::vector<std::string> out;
+  out.reserve(all.size());
   for (const Reduction& one : all) out.push_back(one.what);
   return out;
 }
@@ -60,6 +61,7 @@ TEST(Reductions, TakeOneThingAwayEach) {
 // "site for whom" of what is left.
 std::vector<std::string> sites_of(const Reduction& reduction) {
   std::vector<std::string> out;
+  out.reserve(reduction.left.widen.size());
   for (const WidenSite& one : reduction.left.widen) out.push_back(one.site + " " + one.comm);
   return out;
 }

@@ -13,7 +13,6 @@
 namespace mmquake {
 namespace {
 
-using testing::HasSubstr;
 using testing::StartsWith;
 
 std::string write_c_file() {
