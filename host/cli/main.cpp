@@ -128,6 +128,8 @@ void add_shrink(CLI::App& app, CommonOptions& common, ShrinkOptions& shrink, std
       "shrink", "The smallest composition that still finds the bug, and one C file that does");
   command->footer(kShrinkHelp);
   add_run_options(*command, shrink.run);
+  command->get_option("WORKLOAD")->description("A trial of the store, as 3/12; or 'compose'");
+  command->get_option("--trials")->description("The most trials of one step");
   add_vm_options(*command, common);
   command->add_option("--proof", shrink.proof, "Trials of what is left, and of the C file, each")
       ->check(kTrials)

@@ -166,7 +166,11 @@ Result<int> shrink_or_error(const CommonOptions& common, ShrinkOptions options) 
   if (!root) return tl::make_unexpected(root.error());
   ShrinkTrials trials(**session, options.run, *root, options.signature);
   auto start = trials.prepare();
-  if (!start) return tl::make_unexpected(start.error());
+  if (!start) {
+    std::error_code kept;  // a folder that holds something stays
+    std::filesystem::remove(*root, kept);
+    return tl::make_unexpected(start.error());
+  }
   auto shrunk = make_small(**session, options, *start, trials);
   if (!shrunk) return tl::make_unexpected(shrunk.error());
   ShrinkResult done;

@@ -39,6 +39,32 @@ TEST(CProgramOnSpecimen, FindsTheBug) {
               StartsWith("FOUND corruption: stale data in hugetlb-shared-pmd\n"));
 }
 
+// The whole way of a user, with nothing to take away.
+TEST(ShrinkInVm, ProvesTheCFile) {
+  const std::filesystem::path out = std::filesystem::path(MMQUAKE_BINARY_DIR) / "vmtest" / "shrink";
+  std::filesystem::remove_all(out);
+  Command command;
+  command.argv = {MMQUAKE_BINARY_DIR "/mmquake", "shrink", "compose", "--as-is", "--proof", "1"};
+  for (const char* word : {"--kernel", "specimen", "--bugs", "hugetlb-no-unshare", "--seconds",
+                           "60", "--seed", "1", "--param", "backing=hugetlb-shared-pmd", "--param",
+                           "mover=move_pages", "--json", "--out"}) {
+    command.argv.emplace_back(word);
+  }
+  command.argv.push_back(out.string());
+  std::string text;
+  const auto done = run_command(command, [&](std::string_view line) {
+    if (line.starts_with('{') || !text.empty()) text += std::string(line) + "\n";
+  });
+  ASSERT_TRUE(done) << done.error().message;
+  ASSERT_EQ(done->exit_code, 0) << done->output_tail;
+  const auto result = nlohmann::json::parse(text, nullptr, false);
+  ASSERT_FALSE(result.is_discarded()) << text;
+  EXPECT_EQ(result["signature"], "corruption: stale data in hugetlb-shared-pmd");
+  EXPECT_EQ(result["found"]["hits"], 1) << text;
+  EXPECT_EQ(result["c_file"]["found"]["hits"], 1) << text;
+  EXPECT_TRUE(std::filesystem::exists(out / "reproducer.c"));
+}
+
 TEST(CProgramOnClean, Passes) {
   const VmRun ran =
       run_in_vm("c-program-clean", {"--c", write_c_file(), "--seconds", "15"}, "clean", "repro");
