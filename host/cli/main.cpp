@@ -87,10 +87,10 @@ void add_run(CLI::App& app, CommonOptions& common, RunOptions& run, int& code) {
 }
 
 // A trial of the store says how it was run; what was given beside it is kept.
-void take_from_store(const CLI::App& command, const CommonOptions& common, const std::string& store,
-                     ShrinkOptions& shrink) {
+Result<> take_from_store(const CLI::App& command, const CommonOptions& common,
+                         const std::string& store, ShrinkOptions& shrink) {
   auto words = words_of_trial(common, shrink.run.workload, store, shrink);
-  if (!words) throw CLI::ValidationError(words.error().message);
+  if (!words) return tl::make_unexpected(words.error());
   RunOptions stored;
   CommonOptions unused;
   CLI::App app;
@@ -107,6 +107,7 @@ void take_from_store(const CLI::App& command, const CommonOptions& common, const
   if (command.count("--param") > 0) shrink.run.params = given.params;
   if (command.count("--bugs") > 0) shrink.run.bugs = given.bugs;
   if (command.count("--widen") > 0) shrink.run.widen = given.widen;
+  return {};
 }
 
 constexpr const char* kShrinkHelp =
@@ -137,7 +138,12 @@ void add_shrink(CLI::App& app, CommonOptions& common, ShrinkOptions& shrink, std
   command->add_flag("--as-is", shrink.as_is, "Take nothing away: only make the C file");
   command->add_option("--store", store, "Folder of the trial's store, as given to soak --out");
   command->callback([&, command] {
-    if (is_trial_name(shrink.run.workload)) take_from_store(*command, common, store, shrink);
+    if (is_trial_name(shrink.run.workload)) {
+      if (auto taken = take_from_store(*command, common, store, shrink); !taken) {
+        code = fail(taken.error());
+        return;
+      }
+    }
     code = shrink_composition(common, shrink);
   });
 }
