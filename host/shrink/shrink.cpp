@@ -4,9 +4,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <optional>
 #include <set>
+#include <string_view>
 
 #include "host/shrink/useful_rate.h"
 
@@ -19,6 +21,22 @@ constexpr double kShortest = 3;
 constexpr std::size_t kFewestNodes = 2;
 // A start that is found less often than this within the trials of a step is not worth hours.
 constexpr std::uint64_t kFewestHits = 2;
+
+// What may stand for an ingredient that needs more: of a kernel, of the machine, or of who reads
+// it.
+struct StandIn {
+  std::string_view word, simpler;
+};
+constexpr auto kStandIns = std::to_array<StandIn>({
+    {"ksm", "anon-4k"},
+    {"swap", "anon-4k"},
+    {"swap-thp", "anon-thp"},
+    {"move_pages-other", "move_pages"},
+    {"truncate", "punch-hole"},
+    {"mmap-over", "dontneed"},
+    {"rxe", "io_uring"},
+    {"gup_test-hold", "io_uring"},
+});
 
 MachineSpec without_node(const MachineSpec& machine, std::size_t node) {
   const auto at = static_cast<std::ptrdiff_t>(node);
@@ -84,6 +102,17 @@ void add_roles(const Subject& subject, std::vector<Reduction>& out) {
       follow(one.left.widen, slot, less);
     }
     out.push_back(std::move(one));
+  }
+}
+
+void add_stand_ins(const Subject& subject, std::vector<Reduction>& out) {
+  for (const Slot slot : kAllSlots) {
+    for (const StandIn& one : kStandIns) {
+      if (subject.composition[slot] != one.word) continue;
+      Reduction simpler{fmt::format("{} instead of {}", one.simpler, one.word), subject};
+      simpler.left.composition.set(slot, one.simpler);
+      if (!objection(simpler.left.composition)) out.push_back(std::move(simpler));
+    }
   }
 }
 
@@ -166,6 +195,7 @@ std::vector<Reduction> reductions(const Subject& subject,
     out.back().left.seconds = enough;
   }
   add_roles(subject, out);
+  add_stand_ins(subject, out);
   for (std::size_t i = 0; i < subject.widen.size(); ++i) {
     out.push_back({fmt::format("without the delay at {}", subject.widen[i].site), subject});
     out.back().left.widen.erase(out.back().left.widen.begin() + static_cast<std::ptrdiff_t>(i));

@@ -31,7 +31,8 @@ struct Reduction {
 };
 
 // All that takes one thing away, in the order in which it is worth trying: the time first, since a
-// shorter trial makes all others cheaper; then roles, delay sites, parameters, nodes and CPUs.
+// shorter trial makes all others cheaper; then roles, or a simpler one in their place, delay sites,
+// parameters, nodes and CPUs.
 // `defaults` are the parameters' own; `slowest_hit` is how long the slowest trial took to find, 0
 // when nobody knows. Two nodes are left, which compose needs.
 std::vector<Reduction> reductions(const Subject& subject,

@@ -81,6 +81,20 @@ TEST(Reductions, ADelayGoesWithItsLastThread) {
   EXPECT_THAT(sites_of(all[2]), ElementsAre("a ", "b disturber", "c disturber", "d watch"));
 }
 
+TEST(Reductions, ASimplerOneMayStandIn) {
+  Subject subject = crowded();
+  subject.composition.set(Slot::kBacking, "swap-thp");
+  subject.composition.set(Slot::kWatcher, "rxe");
+  const auto words = words_of(reductions(subject, kDefaults, 0));
+  EXPECT_THAT(words, testing::Contains("anon-thp instead of swap-thp"));
+  EXPECT_THAT(words, testing::Contains("io_uring instead of rxe"));
+  // The two would be the same.
+  subject.composition.set(Slot::kDisturber, "dontneed");
+  subject.composition.set(Slot::kDisturber2, "mmap-over");
+  EXPECT_THAT(words_of(reductions(subject, kDefaults, 0)),
+              testing::Not(testing::Contains("dontneed instead of mmap-over")));
+}
+
 TEST(Reductions, NoTimeIsTakenFromWhatNeedsIt) {
   EXPECT_THAT(words_of(reductions(crowded(), kDefaults, 6))[0], "without io_uring");
   EXPECT_THAT(words_of(reductions(crowded(), kDefaults, 0))[0], "without io_uring");
