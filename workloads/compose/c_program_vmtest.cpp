@@ -44,10 +44,11 @@ TEST(ShrinkInVm, ProvesTheCFile) {
   const std::filesystem::path out = std::filesystem::path(MMQUAKE_BINARY_DIR) / "vmtest" / "shrink";
   std::filesystem::remove_all(out);
   Command command;
-  command.argv = {MMQUAKE_BINARY_DIR "/mmquake", "shrink", "compose", "--as-is", "--proof", "1"};
-  for (const char* word : {"--kernel", "specimen", "--bugs", "hugetlb-no-unshare", "--seconds",
-                           "60", "--seed", "1", "--param", "backing=hugetlb-shared-pmd", "--param",
-                           "mover=move_pages", "--json", "--out"}) {
+  command.argv = {MMQUAKE_BINARY_DIR "/mmquake", "shrink"};
+  for (const char* word :
+       {"compose", "--as-is", "--proof", "1", "--kernel", "specimen", "--bugs",
+        "hugetlb-no-unshare", "--seconds", "60", "--seed", "1", "--param",
+        "backing=hugetlb-shared-pmd", "--param", "mover=move_pages", "--json", "--out"}) {
     command.argv.emplace_back(word);
   }
   command.argv.push_back(out.string());
