@@ -2,6 +2,7 @@
 #include "host/cli/shrink_command.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
@@ -88,7 +89,13 @@ Result<> write_c_file(const std::filesystem::path& root, ShrinkTrials& trials, S
   origin.title = trials.title();
   origin.in_log = trials.in_log();
   origin.kernel = trials.kernel();
-  origin.command = out.command;
+  auto elsewhere = trials.command_elsewhere(subject);
+  if (!elsewhere) return tl::make_unexpected(elsewhere.error());
+  origin.command = *elsewhere;
+  std::vector<int> cpus;
+  cpus.reserve(subject.machine.nodes.size());
+  for (const NodeSpec& node : subject.machine.nodes) cpus.push_back(node.cpus);
+  origin.machine = fmt::format("{} nodes of {} CPUs", cpus.size(), fmt::join(cpus, " and "));
   origin.nodes = static_cast<int>(subject.machine.nodes.size());
   auto text = c_program(subject.composition, origin);
   if (!text) {

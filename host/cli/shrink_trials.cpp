@@ -159,7 +159,9 @@ Result<RunOptions> ShrinkTrials::options_of(const Subject& subject) {
   std::string& machine = machines_[text];
   if (machine.empty()) {
     const std::filesystem::path file = root_ / fmt::format("machine-{}.toml", machines_.size() - 1);
-    if (auto written = write_file(file, text); !written)
+    MachineSpec described = subject.machine;
+    described.summary = "what shrink left of " + subject.machine.name;
+    if (auto written = write_file(file, machine_text(described)); !written)
       return tl::make_unexpected(written.error());
     machine = file.string();
   }
@@ -171,15 +173,29 @@ Result<RunOptions> ShrinkTrials::options_of(const Subject& subject) {
   return out;
 }
 
-Result<std::string> ShrinkTrials::command(const Subject& subject) {
+Result<RunOptions> ShrinkTrials::composition_options(const Subject& subject) {
   auto options = options_of(subject);
-  if (!options) return tl::make_unexpected(options.error());
+  if (!options) return options;
   for (const auto& params : {subject.composition.params(), subject.params}) {
     for (const auto& [key, value] : params) {
       options->params.push_back(fmt::format("{}={}", key, value));
     }
   }
+  return options;
+}
+
+Result<std::string> ShrinkTrials::command(const Subject& subject) {
+  const auto options = composition_options(subject);
+  if (!options) return tl::make_unexpected(options.error());
   return run_repeat_command(session_.options(), *options, options_.seed);
+}
+
+Result<std::string> ShrinkTrials::command_elsewhere(const Subject& subject) {
+  auto options = composition_options(subject);
+  if (!options) return tl::make_unexpected(options.error());
+  options->machine = std::filesystem::path(options->machine).filename();
+  options->kernel = std::filesystem::path(options->kernel).filename();
+  return run_repeat_command({}, *options, options_.seed);
 }
 
 Result<std::string> ShrinkTrials::c_command(const Subject& subject,

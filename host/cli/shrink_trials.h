@@ -39,6 +39,8 @@ class ShrinkTrials {
 
   // The command that runs it. A machine that no file describes gets one beside the trials.
   Result<std::string> command(const Subject& subject);
+  // The same for who reads the C file: no path of this host.
+  Result<std::string> command_elsewhere(const Subject& subject);
   Result<std::string> c_command(const Subject& subject, const std::filesystem::path& file);
 
   // Of the first finding that was the bug; empty before.
@@ -55,6 +57,7 @@ class ShrinkTrials {
   bool is_bug(const Finding& finding, bool of_c_file);
   Glimpse judge(const ReportedTrial& trial, bool of_c_file);
   Result<RunOptions> options_of(const Subject& subject);
+  Result<RunOptions> composition_options(const Subject& subject);
 
   Session& session_;
   RunOptions options_;

@@ -108,7 +108,8 @@ std::string comment(std::string_view text, std::string_view indent, std::string_
 std::string head(const Composition& composition, const CProgramOrigin& origin) {
   std::string out = "// SPDX-License-Identifier: GPL-2.0-or-later\n//\n";
   out += comment(origin.title, "", " ");
-  out += comment("on Linux " + origin.kernel + ", in a VM.", "", " ");
+  out +=
+      comment(fmt::format("on Linux {}, in a VM with {}.", origin.kernel, origin.machine), "", " ");
   out += "//\n";
   const auto row = [&](std::string_view name, std::string_view what) {
     out += comment(fmt::format("{:<11} {}", fmt::format("{}:", name), what), "  ", " ");

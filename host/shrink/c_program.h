@@ -19,6 +19,7 @@ struct CProgramOrigin {
   std::string title;
   bool in_log = false;  // the kernel says it, not an oracle
   std::string kernel;   // "6.1.192"
+  std::string machine;  // "2 nodes of 1 and 1 CPUs"
   std::string command;  // that runs the composition
   int nodes = 2;        // with memory; they are numbered from 0
 };

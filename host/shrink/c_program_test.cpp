@@ -24,7 +24,12 @@ Composition composed(const std::vector<std::pair<Slot, std::string>>& words) {
 }
 
 CProgramOrigin origin() {
-  return {"stale data in anon-4k", false, "6.1.192", "mmquake run compose --kernel specimen", 2};
+  CProgramOrigin out;
+  out.title = "stale data in anon-4k";
+  out.kernel = "6.1.192";
+  out.machine = "2 nodes of 1 and 1 CPUs";
+  out.command = "mmquake run compose --kernel specimen";
+  return out;
 }
 
 // Of all that the fragments can say, some that have each word, with few and with many others.

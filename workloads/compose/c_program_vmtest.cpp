@@ -19,7 +19,7 @@ std::string write_c_file() {
   Composition composition;
   composition.set(Slot::kBacking, "hugetlb-shared-pmd");
   composition.set(Slot::kMover, "move_pages");
-  const auto text = c_program(composition, {"stale data", false, "6.1", "mmquake run compose", 2});
+  const auto text = c_program(composition, CProgramOrigin());
   EXPECT_TRUE(text) << text.error().message;
   const std::filesystem::path folder = std::filesystem::path(MMQUAKE_BINARY_DIR) / "vmtest-input";
   std::filesystem::create_directories(folder);
