@@ -33,8 +33,8 @@ class Channel final : public Outlet {
   void pump() override;
   std::uint64_t dropped() const override { return dropped_; }
 
-  // What has come in since the last call, read by pump().
-  std::vector<Record> received();
+  bool is_answered() const override { return true; }
+  std::vector<Record> received() override;
   // Waits until the channel has something to do, at most `time`.
   void wait(std::chrono::milliseconds time);
   // Writes what is queued, until `time` is over. False: something is left.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "guest/runner/supervisor.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <poll.h>
@@ -33,12 +34,34 @@ constexpr std::int64_t kTickNs = kSecond / 10;
 // Longer than any set_up() or check() should take; scaled.
 constexpr double kRunnerLimitNs = 60.0 * kSecond;
 
-// The runner's end: writes frames, waits for the supervisor to read them.
+// For the host to look at the guest as it is at a finding; scaled. It stops the guest to do so,
+// and this clock with it.
+constexpr std::int64_t kAnswerNs = 5 * kSecond;
+
+std::int64_t answer_limit(const GuestPlan& plan) {
+  return static_cast<std::int64_t>(static_cast<double>(kAnswerNs) * std::max(plan.slowdown, 1.0));
+}
+
+// The runner's end: writes frames, waits for the supervisor to read them, and after a finding until
+// the host has seen it, if there is a host.
 class SocketSink final : public RecordSink {
  public:
-  explicit SocketSink(int fd) : fd_(fd) {}
+  SocketSink(int fd, std::int64_t answer_ns) : fd_(fd), answer_ns_(answer_ns) {}
   void send(const Record& record) override {
-    const std::string frame = encode(record);
+    const bool waits = answer_ns_ > 0 && std::holds_alternative<FindingRecord>(record);
+    std::array<char, 16> answer{};
+    // One that came too late for an earlier finding.
+    while (waits && recv(fd_, answer.data(), answer.size(), MSG_DONTWAIT) > 0) {
+    }
+    write(encode(record));
+    pollfd answered{fd_, POLLIN, 0};
+    if (waits) {
+      poll(&answered, 1, static_cast<int>(answer_ns_ / 1'000'000));
+    }
+  }
+
+ private:
+  void write(const std::string& frame) const {
     for (std::size_t at = 0; at < frame.size();) {
       const ssize_t sent = ::send(fd_, frame.data() + at, frame.size() - at, MSG_NOSIGNAL);
       if (sent < 0 && errno != EINTR) {
@@ -48,9 +71,22 @@ class SocketSink final : public RecordSink {
     }
   }
 
- private:
   int fd_;
+  std::int64_t answer_ns_;
 };
+
+// On the console; nothing without lockdep.
+void show_held_locks() {
+  const int fd = access("/proc/lockdep_stats", F_OK) == 0
+                     ? open("/proc/sysrq-trigger", O_WRONLY | O_CLOEXEC)
+                     : -1;
+  if (fd < 0) {
+    return;
+  }
+  // Evidence that is missing is no reason to end the trial.
+  [[maybe_unused]] const ssize_t written = write(fd, "d", 1);
+  close(fd);
+}
 
 const char* state_name(const RoleSlot& slot, std::int64_t now, std::int64_t quiet_ns) {
   switch (slot.state.load()) {
@@ -84,6 +120,11 @@ class Supervisor {
       check_pulse();
       beat();
     }
+    socket_ = -1;  // the runner has said all
+    // The guest stays as it is until the host has looked at it.
+    while (asked_ns_ != 0 && monotonic_ns() < asked_ns_ + answer_limit(plan_)) {
+      wait_for_something();
+    }
     Summary summary = summary_.value_or(Summary{});
     summary.counters.insert({"records_dropped", outlet_.dropped()});
     summary.counters.merge(hits());
@@ -115,10 +156,36 @@ class Supervisor {
     }
   }
 
+  void send_finding(const Record& finding) {
+    if (options_.reap_orphans && !locks_shown_) {
+      show_held_locks();
+      locks_shown_ = true;
+    }
+    send(finding);
+    if (outlet_.is_answered() && state_.muted.load() == 0) {
+      // Answered, as any hello, with the plan: once the host is done with the finding.
+      send(Hello{});
+      asked_ns_ = monotonic_ns();
+    }
+  }
+
+  void take_answers() {
+    for (const Record& record : outlet_.received()) {
+      if (asked_ns_ == 0 || !std::holds_alternative<GuestPlan>(record)) {
+        continue;
+      }
+      asked_ns_ = 0;
+      if (socket_ >= 0) {
+        ::send(socket_, "!", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+      }
+    }
+  }
+
   void wait_for_something() {
     std::array<pollfd, 2> fds = {{{socket_, POLLIN, 0}, {outlet_.fd(), outlet_.events(), 0}}};
     poll(fds.data(), outlet_.fd() < 0 ? 1 : 2, static_cast<int>(kTickNs / 1'000'000));
     outlet_.pump();
+    take_answers();
   }
 
   void take_records() {
@@ -129,6 +196,8 @@ class Supervisor {
         if (auto* summary = std::get_if<Summary>(&record)) {
           summary_ = std::move(*summary);
           done_ = true;
+        } else if (std::holds_alternative<FindingRecord>(record)) {
+          send_finding(record);
         } else {
           send(record);
         }
@@ -188,7 +257,7 @@ class Supervisor {
     finding.round = state_.round.load();
     finding.evidence = {
         {"stack", seen.stack}, {"wchan", seen.wchan}, {"status", seen.status}, {"phase", phase}};
-    send(finding);
+    send_finding(finding);
     fail("the runner itself hung while " + phase);
     summary_->outcome = Outcome::kFound;
   }
@@ -228,17 +297,19 @@ class Supervisor {
   RecordReader reader_;
   std::optional<Summary> summary_;
   std::int64_t next_beat_ns_ = 0;
+  std::int64_t asked_ns_ = 0;  // when the host was last asked and has not answered; 0: never
+  bool locks_shown_ = false;
   bool done_ = false;
   bool runner_is_reaped_ = false;
   Counters hits_before_;
 };
 
 [[noreturn]] void run_child(const GuestPlan& plan, const Registry& registry, SharedState& state,
-                            Widener* widener, int socket) {
+                            Widener* widener, int socket, std::int64_t answer_ns) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   mark_crashes(state);
   selftest::set_shared_state(&state);
-  SocketSink sink(socket);
+  SocketSink sink(socket, answer_ns);
   {
     Trial trial(plan, registry, state, sink, widener);
     sink.send(trial.run());
@@ -293,7 +364,8 @@ Summary supervise(const GuestPlan& plan, const Registry& registry, Outlet& outle
   const pid_t runner = fork();
   if (runner == 0) {
     close(sockets[0]);
-    run_child(plan, registry, **state, options.widener, sockets[1]);
+    run_child(plan, registry, **state, options.widener, sockets[1],
+              outlet.is_answered() ? answer_limit(plan) : 0);
   }
   close(sockets[1]);
   if (runner < 0) {

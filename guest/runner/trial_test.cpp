@@ -5,12 +5,15 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sched.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <array>
+#include <atomic>
 #include <csignal>
 #include <filesystem>
 #include <fstream>
+#include <new>
 
 #include "guest/race/placement.h"
 #include "guest/runner/supervisor.h"
@@ -24,7 +27,22 @@ using testing::HasSubstr;
 
 class Collector final : public Outlet {
  public:
-  void send(const Record& record) override { records.push_back(record); }
+  void send(const Record& record) override {
+    records.push_back(record);
+    if (std::holds_alternative<Hello>(record)) {
+      pumps_until_answer_ = kPumps;
+    }
+  }
+  // As a host that takes its time, and then says that it has seen the finding.
+  bool is_answered() const override { return static_cast<bool>(on_answer); }
+  std::vector<Record> received() override {
+    if (pumps_until_answer_ == 0 || --pumps_until_answer_ > 0) {
+      return {};
+    }
+    on_answer();
+    return {GuestPlan{}};
+  }
+  std::function<void()> on_answer;
   template <typename T>
   std::vector<T> all() const {
     std::vector<T> out;
@@ -36,6 +54,10 @@ class Collector final : public Outlet {
     return out;
   }
   std::vector<Record> records;
+
+ private:
+  static constexpr int kPumps = 3;  // one each tick of the supervisor
+  int pumps_until_answer_ = 0;
 };
 
 // What a test makes a workload of. Runs in the runner's process: results come back as counters.
@@ -236,6 +258,26 @@ TEST_F(TrialTest, ARescuedRoleGoesOnAndFindingsAddUp) {
   ASSERT_EQ(findings.size(), 2U);
   EXPECT_EQ(findings[1].round, 2U);
   EXPECT_EQ(findings[1].evidence.at("stack"), "mine");
+}
+
+TEST_F(TrialTest, TheGuestStaysAsItIsUntilTheHostHasSeenTheFinding) {
+  // Of both processes.
+  void* shared = mmap(nullptr, sizeof(std::atomic<int>), PROT_READ | PROT_WRITE,
+                      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  ASSERT_NE(shared, MAP_FAILED);
+  auto* rescues = new (shared) std::atomic<int>(0);
+  script.roles = {stuck_reader()};
+  script.rescue = [fd = empty_pipe[1], rescues](const Stuck&) {
+    ++*rescues;
+    return write(fd, "x", 1) == 1;
+  };
+  std::vector<int> rescues_at_answer;
+  sink.on_answer = [&] { rescues_at_answer.push_back(rescues->load()); };
+  plan.max_findings = 2;
+  const Summary summary = run();
+  EXPECT_EQ(summary.outcome, Outcome::kFound);
+  EXPECT_THAT(rescues_at_answer, testing::ElementsAre(0, 1));
+  munmap(shared, sizeof(std::atomic<int>));
 }
 
 TEST_F(TrialTest, AnInnocentWaitIsCountedAndTheRoundsGoOn) {
