@@ -119,6 +119,37 @@ int build_kernels(const std::vector<std::string>& names, bool as_json) {
   return kExitExpected;
 }
 
+int make_debug_files(const std::string& name, bool as_json) {
+  auto spec = catalogue().kernel(name);
+  if (!spec) return fail(spec.error());
+  const auto start = Clock::now();
+  StatusLine status(as_json ? stderr : stdout);
+  auto files = KernelStore(cache_dir())
+                   .obtain_debug_files(
+                       *spec,
+                       [&](const Progress& progress) {
+                         status.show(fmt::format("kernel {}: {}", spec->name, to_text(progress)));
+                       },
+                       interrupted);
+  status.clear();
+  if (!files) return interrupted() ? interrupted_exit_code() : fail(files.error());
+  const std::chrono::duration<double> took = Clock::now() - start;
+  if (as_json) {
+    fmt::print("{}\n", json({{"vmlinux", files->vmlinux.string()},
+                             {"source", files->source.string()},
+                             {"gdb_script", files->gdb_script.string()},
+                             {"seconds", took.count()}})
+                           .dump(2));
+  } else {
+    std::error_code error;
+    fmt::print("kernel {}: what crash and gdb need is there, after {:.0f} s\n  {} ({})\n  {}\n",
+               spec->name, took.count(), files->vmlinux.string(),
+               megabytes(std::filesystem::file_size(files->vmlinux, error)),
+               files->source.string());
+  }
+  return kExitExpected;
+}
+
 // A kernel of the catalogue, or an artifact that none of them uses any more.
 struct Row {
   std::string name;
@@ -318,6 +349,10 @@ void add_kernel_command(CLI::App& app, bool& json, int& code) {
   add_name(*path, *options, 1);
   path->add_flag("--vmlinux", options->vmlinux, "Of its vmlinux, which has debug information");
   path->callback([options, &json, &code] { code = print_path(*options, json); });
+  CLI::App* debug = add(*kernel, "debug-info",
+                        "Give a built kernel's vmlinux types and sources, for crash and gdb", json);
+  add_name(*debug, *options, 1);
+  debug->callback([options, &json, &code] { code = make_debug_files(options->names.at(0), json); });
   CLI::App* gc = add(*kernel, "gc", "Remove what no kernel of configs/kernels uses", json);
   gc->callback([&json, &code] { code = collect_garbage(json); });
   // CLI11 would only say that a subcommand is required. Not before the others: they inherit it.

@@ -94,6 +94,20 @@ Result<std::uint64_t> clean_artifacts(const fs::path& kernels, const Needed& nee
   return freed;
 }
 
+// What debuggers needed of kernels that are gone. Who uses it holds a lease of its kernel.
+Result<std::uint64_t> clean_debug_files(const fs::path& cache, Reporter& reporter) {
+  std::uint64_t freed = 0;
+  for (const fs::path& dir : folders_in(cache / "debug")) {
+    std::error_code error;
+    // KEY.RECIPE
+    if (fs::exists(cache / "kernels" / dir.filename().stem(), error)) continue;
+    auto bytes = remove_counted(dir, reporter);
+    if (!bytes) return bytes;
+    freed += *bytes;
+  }
+  return freed;
+}
+
 // What a tree that stays does not need: scratch of killed builds, output for other compilers.
 Result<std::uint64_t> clean_tree(const fs::path& tree, const Needed& needed, Reporter& reporter) {
   std::uint64_t freed = 0;
@@ -147,6 +161,9 @@ Result<std::uint64_t> KernelStore::gc(const std::vector<KernelSpec>& keep,
   const Needed needed = what_is_needed(keep, cache_, reporter);
   auto freed = clean_artifacts(cache_ / "kernels", needed, reporter);
   if (!freed) return freed;
+  auto debug = clean_debug_files(cache_, reporter);
+  if (!debug) return debug;
+  *freed += *debug;
   for (const fs::path& tree : folders_in(cache_ / "trees")) {
     auto bytes = clean_one_tree(tree, needed, reporter);
     if (!bytes) return bytes;

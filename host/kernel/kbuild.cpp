@@ -175,6 +175,35 @@ Result<> Kbuild::compile() {
   return write_text(list, text);
 }
 
+Result<fs::path> Kbuild::object(const ModuleFile& file, const fs::path& folder,
+                                const std::string& flags) {
+  if (auto gone = remove_path(folder); !gone) return tl::make_unexpected(gone.error());
+  const std::string object = fs::path(file.name).replace_extension(".o");
+  const ModuleFile rules = {"Kbuild",
+                            fmt::format("obj-m := {}\nccflags-y := -I$(srctree)\n", object)};
+  for (const ModuleFile* one : {&file, &rules}) {
+    if (auto written = write_text(folder / one->name, one->text); !written) {
+      return tl::make_unexpected(written.error());
+    }
+  }
+  if (auto done = run("prepare the kernel's headers", make({"prepare"}, ""), nullptr); !done) {
+    return tl::make_unexpected(done.error());
+  }
+  auto done = run("compile " + file.name, make({"M=" + folder.string(), object}, flags), nullptr);
+  if (!done) return tl::make_unexpected(done.error());
+  return folder / object;
+}
+
+Result<fs::path> Kbuild::gdb_script() {
+  std::error_code error;
+  if (!fs::exists(places_.source / "scripts/gdb/vmlinux-gdb.py", error)) return fs::path();
+  // They depend on no option of the configuration but the one that asks for them.
+  auto done = run("make the kernel's commands for gdb",
+                  make({"CONFIG_GDB_SCRIPTS=y", "scripts_gdb"}, ""), nullptr);
+  if (!done) return tl::make_unexpected(done.error());
+  return places_.output / "vmlinux-gdb.py";
+}
+
 Result<> Kbuild::module(const std::vector<ModuleFile>& files, const fs::path& folder) {
   if (auto gone = remove_path(folder); !gone) return gone;
   for (const ModuleFile& file : files) {

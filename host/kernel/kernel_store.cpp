@@ -10,6 +10,7 @@
 
 #include "host/kernel/artifact.h"
 #include "host/kernel/build_tree.h"
+#include "host/kernel/debug_files.h"
 #include "host/kernel/files.h"
 #include "host/kernel/inputs.h"
 #include "host/kernel/kbuild.h"
@@ -26,6 +27,7 @@ namespace {
 // What kbuild and the artifact take: measured with base.config, and some to spare.
 constexpr std::uint64_t kFirstBuildMib = 900;
 constexpr std::uint64_t kNextBuildMib = 300;
+constexpr std::uint64_t kDebugMib = 500;  // for a debugger
 
 fs::path widener_source() {
   return data_dir() / "guest/widener";
@@ -49,39 +51,71 @@ std::optional<KernelArtifact> built(const fs::path& cache, const KernelSpec& spe
   return artifact;
 }
 
+Result<> set_sources(Inputs& inputs, BuildTree& tree, Reporter& reporter) {
+  if (auto filled = tree.fill(*inputs.source, reporter); !filled) return filled;
+  return tree.set_patches(inputs.patches, reporter);
+}
+
+// Runs `make` on kbuild in the tree's folder `output`.
+Result<> build_in(const fs::path& cache, BuildTree& tree, const fs::path& output,
+                  Reporter& reporter, const std::function<Result<>(Kbuild&)>& make) {
+  const fs::path log = tree.folder() / "build.log";
+  if (auto fresh = remove_path(log); !fresh) return fresh;
+  Kbuild kbuild({.source = tree.source(), .output = output, .ccache = cache / "ccache", .log = log},
+                reporter);
+  if (auto noted = tree.build_begins(); !noted) return noted;
+  auto made = make(kbuild);
+  // Objects of a build that was stopped are looked at by the next.
+  if (made || !reporter.tick()) {
+    if (auto noted = tree.build_ended(); !noted) return noted;
+  }
+  return made;
+}
+
 Result<> build(const fs::path& cache, const KernelSpec& spec, Inputs& inputs, BuildTree& tree,
                Reporter& reporter) {
-  if (auto filled = tree.fill(*inputs.source, reporter); !filled) return filled;
-  if (auto patched = tree.set_patches(inputs.patches, reporter); !patched) return patched;
-  const std::string output = build_folder_name(inputs.compiler);
+  if (auto set = set_sources(inputs, tree, reporter); !set) return set;
+  const fs::path output = tree.folder() / build_folder_name(inputs.compiler);
   std::error_code error;
-  const bool first = !fs::exists(tree.folder() / output, error);
+  const bool first = !fs::exists(output, error);
   if (auto room =
           need_space(tree.folder(), first ? kFirstBuildMib : kNextBuildMib, "building the kernel");
       !room) {
     return room;
   }
-  Kbuild kbuild({.source = tree.source(),
-                 .output = tree.folder() / output,
-                 .ccache = cache / "ccache",
-                 .log = tree.folder() / "build.log"},
-                reporter);
   const fs::path module = tree.folder() / "widener";
-  if (auto fresh = remove_path(tree.folder() / "build.log"); !fresh) return fresh;
-  const auto make = [&]() -> Result<> {
+  return build_in(cache, tree, output, reporter, [&](Kbuild& kbuild) -> Result<> {
     if (auto done = kbuild.configure(inputs.fragments); !done) return done;
     if (auto done = kbuild.compile(); !done) return done;
-    return kbuild.module(inputs.widener, module);
-  };
-  if (auto noted = tree.build_begins(); !noted) return noted;
-  auto made = make();
-  // Objects of a build that was stopped are looked at by the next.
-  if (made || !reporter.tick()) {
-    if (auto noted = tree.build_ended(); !noted) return noted;
-  }
+    if (auto done = kbuild.module(inputs.widener, module); !done) return done;
+    return finish_artifact(spec, inputs, kbuild, module, tree.folder() / "artifact.new",
+                           artifact_folder(cache, inputs), reporter);
+  });
+}
+
+Result<> make_debug_files(const fs::path& cache, const KernelArtifact& artifact, Inputs& inputs,
+                          BuildTree& tree, Reporter& reporter) {
+  if (auto set = set_sources(inputs, tree, reporter); !set) return set;
+  if (auto room = need_space(tree.folder(), kDebugMib, "files for a debugger"); !room) return room;
+  auto types = read_text(data_dir() / "images/debug/types.c");
+  if (!types) return tl::make_unexpected(types.error());
+  DebugParts parts;
+  parts.vmlinux = artifact.vmlinux;
+  parts.source = tree.source();
+  // In a folder of its own, so that what is built in the other stays as it is.
+  const fs::path output = tree.folder() / (build_folder_name(inputs.compiler) + "-debug");
+  auto made = build_in(cache, tree, output, reporter, [&](Kbuild& kbuild) -> Result<> {
+    if (auto done = kbuild.configure(inputs.fragments); !done) return done;
+    auto object = kbuild.object({"types.c", *types}, tree.folder() / "types", kTypeFlags);
+    if (!object) return tl::make_unexpected(object.error());
+    auto script = kbuild.gdb_script();
+    if (!script) return tl::make_unexpected(script.error());
+    parts.types = *object;
+    parts.gdb_script = *script;
+    return {};
+  });
   if (!made) return made;
-  return finish_artifact(spec, inputs, kbuild, module, tree.folder() / "artifact.new",
-                         artifact_folder(cache, inputs), reporter);
+  return keep_debug_files(parts, debug_folder(cache, artifact.key), reporter);
 }
 
 // A kernel that is taken out of its packages.
@@ -130,7 +164,39 @@ Result<KernelArtifact> obtain_from(const fs::path& cache, const KernelSpec& spec
                 artifact_folder(cache, *inputs).string());
 }
 
+Result<KernelDebugFiles> debug_files_from(const fs::path& cache, const KernelSpec& spec,
+                                          Reporter& reporter) {
+  if (is_packaged(spec)) {
+    return usage("it came out of a package, without sources and debug information");
+  }
+  auto artifact = obtain_from(cache, spec, reporter);
+  if (!artifact) return tl::make_unexpected(artifact.error());
+  const fs::path dir = debug_folder(cache, artifact->key);
+  if (auto files = read_debug_files(dir)) return *files;
+  auto inputs = read_inputs(spec, cache, widener_source(), reporter);
+  if (!inputs) return tl::make_unexpected(inputs.error());
+  if (auto tools = check_tools(spec.source, !spec.patches.empty(), reporter); !tools) {
+    return tl::make_unexpected(tools.error());
+  }
+  auto tree = BuildTree::open(cache, *inputs->source, reporter);
+  if (!tree) return tl::make_unexpected(tree.error());
+  // Another mmquake may have made them while we waited for the tree.
+  if (auto files = read_debug_files(dir)) return *files;
+  if (key_of(*inputs) != artifact->key) {
+    return broken("its source has changed meanwhile; run the command again");
+  }
+  if (auto made = make_debug_files(cache, *artifact, *inputs, *tree, reporter); !made) {
+    return tl::make_unexpected(made.error());
+  }
+  if (auto files = read_debug_files(dir)) return *files;
+  return broken("the files were made, but their folder is gone: " + dir.string());
+}
+
 }  // namespace
+
+fs::path debug_vmlinux(const KernelArtifact& artifact) {
+  return debug_folder(artifact.dir.parent_path().parent_path(), artifact.key) / "vmlinux";
+}
 
 KernelStore::KernelStore(fs::path cache) : cache_(std::move(cache)) {}
 
@@ -141,6 +207,16 @@ Result<KernelArtifact> KernelStore::obtain(const KernelSpec& spec, const Progres
   if (artifact) return artifact;
   if (should_stop && should_stop()) return interrupted_error();
   return context(fmt::format("kernel '{}'", spec.name), artifact.error());
+}
+
+Result<KernelDebugFiles> KernelStore::obtain_debug_files(const KernelSpec& spec,
+                                                         const ProgressSink& progress,
+                                                         const std::function<bool()>& should_stop) {
+  Reporter reporter(progress, should_stop);
+  auto files = debug_files_from(cache_, spec, reporter);
+  if (files) return files;
+  if (should_stop && should_stop()) return interrupted_error();
+  return context(fmt::format("files for a debugger of kernel '{}'", spec.name), files.error());
 }
 
 Result<KernelArtifact> KernelStore::find(const KernelSpec& spec) {

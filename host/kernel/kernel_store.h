@@ -32,6 +32,16 @@ struct KernelArtifact {
   std::shared_ptr<const void> lease;
 };
 
+// What a debugger needs beside an artifact.
+struct KernelDebugFiles {
+  std::filesystem::path source;      // the files that the kernel was compiled from
+  std::filesystem::path vmlinux;     // the artifact's, with the types and variables of its headers
+  std::filesystem::path gdb_script;  // the kernel's own commands for gdb; empty where it has none
+};
+
+// Where obtain_debug_files() puts that vmlinux.
+std::filesystem::path debug_vmlinux(const KernelArtifact& artifact);
+
 // One step of a long action, for a person or a log: called at least every 2 s while it lasts.
 struct Progress {
   std::string stage;     // "download linux-source-6.1", "compile", ...
@@ -56,6 +66,11 @@ class KernelStore {
 
   // The artifact of `spec` if it is built.
   Result<KernelArtifact> find(const KernelSpec& spec);
+
+  // What a debugger needs to see the artifact of `spec`, built or made if it is not there. Usage
+  // error for a packaged kernel.
+  Result<KernelDebugFiles> obtain_debug_files(const KernelSpec& spec, const ProgressSink& progress,
+                                              const std::function<bool()>& should_stop);
 
   struct Entry {
     KernelArtifact artifact;

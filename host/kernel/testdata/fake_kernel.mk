@@ -12,7 +12,7 @@ OBJECTS := $(patsubst %.c,$(O)/%.o,$(sort $(wildcard */*.c)))
 UNNOTED := $(foreach o,$(OBJECTS),$(if $(wildcard $(dir $o).$(notdir $o).cmd),,$o))
 .DELETE_ON_ERROR:
 
-.PHONY: allnoconfig olddefconfig bzImage modules FORCE
+.PHONY: allnoconfig olddefconfig prepare bzImage modules types.o FORCE
 $(UNNOTED): FORCE
 allnoconfig:
 	@echo "  HOSTCC  scripts/kconfig/conf.o"
@@ -27,19 +27,27 @@ $(O)/%.o: %.c
 	@echo "  CC      $*.o"
 	@if [ -n "$$FAKE_GATE" ] && [ "$$(cat $$FAKE_GATE/object)" = "$*.o" ]; then \
 	  echo half > $@; echo $$$$ > $$FAKE_GATE/reached; cat $$FAKE_GATE/go > /dev/null; fi
-	@$(CC) $(KCFLAGS) -c -o $@ $<
+	@$(CC) $(KCFLAGS) -g -c -o $@ $<
 	@echo made > $(dir $@).$(notdir $@).cmd
 
 $(O)/vmlinux: $(OBJECTS) $(O)/.config
 	@echo "  LD      vmlinux"
-	@cat $^ > $@
+	@ld -e 0 -o $@ $(OBJECTS)
+	@cat $(O)/.config >> $@
 
 bzImage: $(O)/vmlinux
 	@mkdir -p $(O)/arch/x86/boot $(O)/include/config
 	@echo 6.1.0-fake > $(O)/include/config/kernel.release
 	@gzip -n < $(O)/vmlinux > $(O)/arch/x86/boot/bzImage
 
+prepare:
+
 ifdef M
+# In place of the kernel's types one of its own.
+types.o:
+	@test -s $(M)/types.c && test -s $(M)/Kbuild
+	@echo 'struct fake_page { long flags; } *fake_page;' | \
+	  $(CC) $(KCFLAGS) -x c -c -o $(M)/types.o -
 modules:
 	@test -e $(O)/Module.symvers
 	@cat $(M)/control.c $(M)/probe.c >$(M)/mmquake_widener.ko
