@@ -3,12 +3,14 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/wait.h>
 
 #include <cerrno>
 #include <csignal>
 #include <filesystem>
 
 #include "host/process/companion.h"
+#include "host/process/foreground.h"
 
 namespace mmquake {
 namespace {
@@ -125,6 +127,44 @@ TEST(Companion, AProgramThatIsNotThereIsNamed) {
   const auto companion = Companion::start({"/nowhere/companion"});
   ASSERT_FALSE(companion);
   EXPECT_THAT(companion.error().message, HasSubstr("/nowhere/companion"));
+}
+
+// What Ctrl-C would do now.
+void (*on_interrupt())(int) {
+  struct sigaction now = {};
+  sigaction(SIGINT, nullptr, &now);
+  return now.sa_handler;
+}
+
+TEST(ForegroundTest, CtrlCIsTheProgramsAffairWhileItLives) {
+  ASSERT_EQ(on_interrupt(), SIG_DFL);
+  {
+    auto program = Foreground::start({"sh", "-c", "kill -INT $$; exit 5"});
+    ASSERT_TRUE(program) << program.error().message;
+    EXPECT_EQ(on_interrupt(), SIG_IGN);
+    EXPECT_EQ(program->wait({}), 128 + SIGINT);
+    EXPECT_EQ(program->poll(), 128 + SIGINT);
+  }
+  EXPECT_EQ(on_interrupt(), SIG_DFL);
+}
+
+TEST(ForegroundTest, EndsWithItsOwner) {
+  {
+    auto program = Foreground::start({"sleep", "1000"});
+    ASSERT_TRUE(program) << program.error().message;
+    EXPECT_FALSE(program->wait([] { return true; }));
+  }
+  const pid_t left = waitpid(-1, nullptr, WNOHANG);
+  const int why = errno;
+  EXPECT_EQ(left, -1);
+  EXPECT_EQ(why, ECHILD);
+}
+
+TEST(ForegroundTest, AProgramThatIsNotThereIsNamed) {
+  const auto program = Foreground::start({"no-such-debugger"});
+  ASSERT_FALSE(program);
+  EXPECT_THAT(program.error().message, HasSubstr("no-such-debugger"));
+  EXPECT_EQ(on_interrupt(), SIG_DFL);
 }
 
 }  // namespace
