@@ -163,14 +163,34 @@ void add_devices(pugi::xml_node domain, const MachineSpec& machine, const Domain
   attribute(devices.append_child("memballoon"), "model", "none");
 }
 
-// libvirt 9.0 knows only the ISA pvpanic, whose driver needs ACPI's platform bus; the guest
-// kernels have the PCI one. libvirt handles its event all the same.
-void add_panic_device(pugi::xml_node domain) {
+// What libvirt has no words for.
+void add_qemu_arguments(pugi::xml_node domain, const BootRequest& request) {
+  std::vector<std::string> words;
+  if (request.machine.devices.pvpanic) {
+    // libvirt 9.0 knows only the ISA pvpanic, whose driver needs ACPI's platform bus; the guest
+    // kernels have the PCI one. libvirt handles its event all the same.
+    words.insert(words.end(),
+                 {"-device", fmt::format("pvpanic-pci,bus=pcie.0,addr={}", kPanicSlot)});
+  }
+  if (!request.gdb_socket.empty()) {
+    words.insert(words.end(),
+                 {"-gdb", fmt::format("unix:{},server=on,wait=off", request.gdb_socket.string())});
+  }
+  if (words.empty()) return;
   pugi::xml_node command = domain.append_child("qemu:commandline");
-  for (const std::string& word :
-       {std::string("-device"), fmt::format("pvpanic-pci,bus=pcie.0,addr={}", kPanicSlot)}) {
+  for (const std::string& word : words) {
     attribute(command.append_child("qemu:arg"), "value", word);
   }
+}
+
+Result<> check_gdb_socket(const std::string& socket) {
+  if (socket.find(',') == std::string::npos && socket.size() < sizeof(sockaddr_un{}.sun_path)) {
+    return {};
+  }
+  return usage(
+      fmt::format("gdb's socket would be '{}', and it can have no comma and at most {} "
+                  "characters: give --out a shorter path",
+                  socket, sizeof(sockaddr_un{}.sun_path) - 1));
 }
 
 Result<> check(const BootRequest& request, const DomainPaths& paths) {
@@ -196,6 +216,7 @@ Result<> check(const BootRequest& request, const DomainPaths& paths) {
                                machine.name, dimm.node, machine.nodes.size() - 1));
     }
   }
+  if (auto fits = check_gdb_socket(request.gdb_socket.string()); !fits) return fits;
   const std::size_t length = kernel_command_line(request).size();
   if (length > kMaxCommandLine) {
     return usage(
@@ -251,7 +272,7 @@ Result<std::string> domain_xml(const BootRequest& request, const DomainPaths& pa
   // The crashed guest stays, paused: its console and memory are the evidence.
   text_child(domain, "on_crash", "preserve");
   add_devices(domain, request.machine, paths);
-  if (request.machine.devices.pvpanic) add_panic_device(domain);
+  add_qemu_arguments(domain, request);
   std::ostringstream out;
   document.save(out, "  ", pugi::format_indent | pugi::format_no_declaration);
   return out.str();

@@ -54,6 +54,16 @@ TEST(DomainXml, BootsTheKernelDirectly) {
   EXPECT_EQ(domain.count("/domain/devices/disk"), 0U);
 }
 
+TEST(DomainXml, HasAGdbStubOnlyWhenAskedFor) {
+  BootRequest request = two_nodes();
+  EXPECT_EQ(Domain(request).count("//*[@value='-gdb']"), 0U);
+  request.gdb_socket = "/run/gdb";
+  request.machine.devices.pvpanic = false;
+  const Domain domain(request);
+  EXPECT_EQ(domain.attribute("//*[@value='-gdb']/following-sibling::*/@value"),
+            "unix:/run/gdb,server=on,wait=off");
+}
+
 TEST(DomainXml, AddsUpNodes) {
   const Domain domain(two_nodes());
   EXPECT_EQ(domain.text("/domain/memory"), "2048");
@@ -200,6 +210,14 @@ TEST(DomainXml, RefusesWhatCannotWork) {
   DomainPaths far = paths();
   far.virtio_socket = "/" + std::string(120, 'd');
   EXPECT_FALSE(domain_xml(two_nodes(), far));
+
+  for (const std::string& socket : {"/" + std::string(120, 'd'), std::string("/a,b")}) {
+    request = two_nodes();
+    request.gdb_socket = socket;
+    auto refused = domain_xml(request, paths());
+    ASSERT_FALSE(refused) << socket;
+    EXPECT_NE(refused.error().message.find("--out"), std::string::npos);
+  }
 }
 
 }  // namespace

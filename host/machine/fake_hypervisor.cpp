@@ -36,7 +36,7 @@ class FakeMachine final : public Machine {
   }
   Result<std::string> monitor(const std::string& hmp_command) override {
     log_->monitor.push_back(hmp_command);
-    return std::string();
+    return script_.monitor ? script_.monitor(hmp_command) : std::string();
   }
   std::vector<VcpuTime> vcpu_times() override {
     return script_.vcpu_times ? script_.vcpu_times() : std::vector<VcpuTime>();

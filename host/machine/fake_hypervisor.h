@@ -28,6 +28,8 @@ struct FakeScript {
   std::vector<FakeStep> steps;
   std::string start_error;  // not empty: start() fails with it, as kBroken
   std::function<std::vector<VcpuTime>()> vcpu_times{};  // without it nobody knows them
+  // Answers the monitor; without it every answer is empty.
+  std::function<Result<std::string>(const std::string&)> monitor{};
 };
 
 // What was asked of one fake VM. Outlives the Machine.

@@ -320,7 +320,8 @@ Result<std::unique_ptr<Machine>> LibvirtHypervisor::Connection::create(
   auto console = ConsoleTail::create(where.console);
   if (!console) return tl::make_unexpected(console.error());
   // The embedded driver refuses AUTODESTROY; there the reaper does the same.
-  const unsigned flags = embedded_root_.empty() ? VIR_DOMAIN_START_AUTODESTROY : 0;
+  unsigned flags = embedded_root_.empty() ? VIR_DOMAIN_START_AUTODESTROY : 0;
+  if (!request.gdb_socket.empty()) flags |= VIR_DOMAIN_START_PAUSED;
   if (!embedded_root_.empty()) end_namesake(request.name);
   DomainHandle domain(virDomainCreateXML(connection_.get(), xml.c_str(), flags));
   if (!domain) return virt_error("libvirt");

@@ -28,6 +28,9 @@ struct BootRequest {
   std::filesystem::path initramfs;
   std::vector<std::string> boot_args;  // beyond console=, panic= and the machine's own
   std::filesystem::path directory;     // console.log and domain.xml go here; exists
+  // Not empty: QEMU's gdb stub listens on this socket, and the machine does not run before gdb says
+  // so.
+  std::filesystem::path gdb_socket;
   // A QEMU that has not answered its monitor for so long is killed: a host failure.
   std::chrono::milliseconds monitor_limit{60'000};
 };
