@@ -10,6 +10,7 @@
 #include <system_error>
 #include <utility>
 
+#include "host/campaign/machine_evidence.h"
 #include "host/console/log_shapes.h"
 #include "host/console/symbolizer.h"
 
@@ -26,7 +27,7 @@ double seconds_since(Clock::time_point start) {
 class Watch {
  public:
   Watch(const TrialPlan& plan, const TrialObserver& observer, const Deadlines& deadlines)
-      : plan_(plan), observer_(observer), deadlines_(deadlines) {}
+      : plan_(plan), observer_(observer), deadlines_(deadlines), evidence_(plan) {}
 
   // `vm` may be without a machine: then one is booted for this.
   Result<> open(KeptVm& vm);
@@ -47,6 +48,9 @@ class Watch {
     phase_ = phase;
     entered_ = Clock::now();
   }
+  // Before anything else happens to the guest.
+  void take_evidence(Machine& machine, bool crashed);
+  bool has_report() const;
   void report_status();
   void fill_windows();
 
@@ -57,6 +61,7 @@ class Watch {
   ConsoleParser console_;
   LogShapes shapes_;
   HostWatch host_;
+  MachineEvidence evidence_;
   RecordReader virtio_, serial_;
   std::ofstream records_;
   std::ofstream
@@ -136,6 +141,7 @@ Result<> Watch::take_record(Record record, Machine& machine) {
       seen_.findings.push_back(std::move(*finding));
       host_.note_finding();
     }
+    take_evidence(machine, false);
   }
   if (auto* summary = std::get_if<Summary>(&record)) {
     if (!seen_.summary) {
@@ -159,6 +165,23 @@ Result<> Watch::take(const MachineActivity& activity, Machine& machine) {
   return {};
 }
 
+void Watch::take_evidence(Machine& machine, bool crashed) {
+  const Clock::time_point before = Clock::now();
+  if (!evidence_.take(machine, crashed)) return;
+  // The guest stood still meanwhile.
+  const Clock::duration took = Clock::now() - before;
+  for (Clock::time_point* since : {&entered_, &last_record_, &running_since_}) *since += took;
+}
+
+// Of the kernel, against itself, and since the workload began.
+bool Watch::has_report() const {
+  return std::any_of(console_.reports().begin(), console_.reports().end(),
+                     [&](const KernelReport& report) {
+                       return seen_.hello && report.offset >= seen_.workload_console_offset &&
+                              report.kind != "oom" && report.kind != "nmi";
+                     });
+}
+
 // True: the trial is over.
 Result<bool> Watch::on_state(const MachineActivity& activity, Machine& machine) {
   switch (activity.state) {
@@ -176,6 +199,7 @@ Result<bool> Watch::on_state(const MachineActivity& activity, Machine& machine) 
       return true;
     case MachineState::kCrashed:
       if (phase_ == Phase::kPanicking) return false;
+      if (seen_.hello) take_evidence(machine, true);
       // The guest is paused before the end of its message (PLATFORM.md): let it finish.
       if (auto resumed = machine.resume(); !resumed) {
         return tl::make_unexpected(resumed.error());
@@ -203,6 +227,7 @@ Result<bool> Watch::on_time(Machine& machine) {
       }
       if (seconds_since(last_record_) < deadlines_.silence * scale_) return false;
       host_.note_silence(deadlines_.silence * scale_);
+      take_evidence(machine, false);
       // Nothing but an NMI gets an answer out of a kernel in this state.
       if (auto nmi = machine.inject_nmi(); !nmi) return tl::make_unexpected(nmi.error());
       enter(Phase::kDiagnosing);
@@ -273,6 +298,9 @@ Result<Observation> Watch::follow(Machine& machine, const std::function<bool()>&
     if (ended && !*ended) ended = on_time(machine);
     if (!ended) return tl::make_unexpected(ended.error());
     over = *ended;
+    if (!over && activity->state == MachineState::kRunning && has_report()) {
+      take_evidence(machine, false);
+    }
   }
   console_.finish();
   seen_.reports = console_.reports();
@@ -312,6 +340,7 @@ void Watch::fill(TrialResult& result) const {
   result.channel = seen_.channel;
   result.console_bytes = console_.bytes();
   result.log_shapes = shapes_.shapes();
+  result.machine_evidence = evidence_.lines();
 }
 
 BootRequest boot_request(const TrialPlan& plan) {
@@ -323,6 +352,8 @@ BootRequest boot_request(const TrialPlan& plan) {
   request.initramfs = plan.initramfs;
   request.directory = plan.directory;
   request.boot_args = plan.kernel_boot_args;
+  request.gdb_socket = plan.gdb_socket;
+  if (plan.dump) request.monitor_limit = kDumpLimit;
   // An Oops that holds a lock would become endless soft lockups; all CPUs' backtraces with a
   // panic; an NMI turns a dead-quiet guest into a panic (dossiers, PLATFORM.md).
   for (const char* arg : {"oops=panic", "panic_print=0x40", "unknown_nmi_panic"}) {

@@ -232,6 +232,32 @@ TEST_F(Trial, FindingSurvivesThePanicThatFollows) {
                                state(MachineState::kOff, FakeStep::WaitsFor::kResume)});
   EXPECT_EQ(verdict.outcome, Outcome::kFound) << verdict.reason;
   EXPECT_EQ(fake_->log().at(0)->resumes, 1);
+  EXPECT_THAT(fake_->log().at(0)->monitor, testing::Contains("cont").Times(0));
+}
+
+// Whoever asked has an answer only then.
+TEST_F(Trial, TheMachineIsLookedAtBeforeTheGuestHearsOfItsFinding) {
+  Hello again;
+  const Verdict verdict =
+      run({records(hello()), records(found() + encode(again)),
+           records(passed(), FakeStep::WaitsFor::kSend), state(MachineState::kOff)});
+  EXPECT_EQ(verdict.outcome, Outcome::kFound) << verdict.reason;
+  EXPECT_EQ(fake_->log().at(0)->sent.size(), 2U);
+  EXPECT_THAT(fake_->log().at(0)->monitor, testing::Contains("info registers -a").Times(1));
+  EXPECT_FALSE(result_.machine_evidence.empty());
+}
+
+TEST_F(Trial, APassLeavesTheMachineAlone) {
+  run({records(hello()), records(passed(), FakeStep::WaitsFor::kSend), state(MachineState::kOff)});
+  EXPECT_TRUE(fake_->log().at(0)->monitor.empty());
+}
+
+TEST_F(Trial, ADumpGivesQemuTimeToAnswer) {
+  plan_.dump = true;
+  run({records(hello()), records(found()), state(MachineState::kOff)});
+  EXPECT_EQ(fake_->log().at(0)->request.monitor_limit, std::chrono::minutes(10));
+  EXPECT_THAT(fake_->log().at(0)->monitor,
+              testing::Contains(testing::StartsWith("dump-guest-memory")));
 }
 
 TEST_F(Trial, PanicTextThatComesAfterTheResumeIsRead) {

@@ -224,6 +224,7 @@ json verdict_json(const ReportedTrial& trial) {
             {"bad_frames", r.channel.bad_frames},
             {"garbage_bytes", r.channel.garbage_bytes}}},
           {"console_bytes", r.console_bytes},
+          {"machine_evidence", r.machine_evidence},
           {"trial", trial.number},
           {"trials", trial.of},
           {"directory", r.directory.string()},
@@ -266,6 +267,10 @@ std::string trial_report(const ReportedTrial& trial) {
   for (const Finding& finding : r.verdict.findings) {
     out += fmt::format("\nfinding: {} ({}, {})\n{}", one_line(finding.title),
                        one_line(finding.kind), finding.source, evidence_text(finding, symbolizer));
+  }
+  if (!r.machine_evidence.empty()) {
+    out += "\nmachine, when it was found\n";
+    for (const std::string& line : r.machine_evidence) out += "  " + line + "\n";
   }
   if (!r.summary.widener.empty()) {
     out += "\nwidener\n";
