@@ -41,6 +41,7 @@ kernels:
 	@$(BUILD)/mmquake kernel build clean
 	@$(BUILD)/mmquake kernel build specimen
 	@$(BUILD)/mmquake kernel build assert
+	@if command -v crash >/dev/null; then $(BUILD)/mmquake kernel debug-info specimen; fi
 
 test: deps
 	@$(MAKE) --no-print-directory build

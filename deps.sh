@@ -20,10 +20,13 @@ lint="clang clang-format clang-tidy libclang-rt-14-dev"
 
 # for tests that are skipped without: of the HTML report in a browser (122 MB to fetch), of scripts in the guest
 browser="chromium busybox-static"
+# for tests that are skipped without: of dumps and of gdb on a guest
+debuggers="crash gdb"
 
 wanted="$build $machines $kernels"
 [ "${1:-}" = lint ] && wanted="$wanted $lint"
 [ "${1:-}" = browser ] && wanted="$wanted $browser"
+[ "${1:-}" = debuggers ] && wanted="$wanted $debuggers"
 
 missing=""
 for package in $wanted; do

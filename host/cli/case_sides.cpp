@@ -82,8 +82,7 @@ Result<TrialPlan> plan_side(Session& session, const CaseSpec& spec, const Side& 
   return plan;
 }
 
-Result<ReportedTrial> run_side_trial(Session& session, const Side& side, const TrialPlan& plan,
-                                     const TrialPlace& place) {
+ReportedTrial side_trial(const Side& side, const TrialPlan& plan, const TrialPlace& place) {
   ReportedTrial trial;
   trial.plan = plan;
   trial.side = side.label;
@@ -93,7 +92,12 @@ Result<ReportedTrial> run_side_trial(Session& session, const Side& side, const T
   trial.plan.name = place.name;
   trial.plan.directory = place.directory / place.name;
   trial.plan.repeat_command = place.repeat_command;
-  return session.run(std::move(trial));
+  return trial;
+}
+
+Result<ReportedTrial> run_side_trial(Session& session, const Side& side, const TrialPlan& plan,
+                                     const TrialPlace& place) {
+  return session.run(side_trial(side, plan, place));
 }
 
 }  // namespace mmquake

@@ -59,6 +59,7 @@ struct TrialPlace {
   int of = 1;
   std::uint64_t seed = 0;
 };
+ReportedTrial side_trial(const Side& side, const TrialPlan& plan, const TrialPlace& place);
 Result<ReportedTrial> run_side_trial(Session& session, const Side& side, const TrialPlan& plan,
                                      const TrialPlace& place);
 

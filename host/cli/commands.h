@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "host/cli/debugger.h"
 #include "host/cli/session.h"
 #include "host/image/payload.h"
 
@@ -22,6 +23,8 @@ struct RunOptions {
   std::vector<std::string> bugs;
   std::vector<std::string> widen;
   std::optional<PayloadSource> payload;  // of the workload `program`
+  bool dump = false;                     // a finding leaves the guest's memory
+  DebugOptions debug;                    // of the first trial, instead of a verdict
 };
 
 // Runs a workload; exit code 0 passed, 1 found, 3 broken, 4 skipped.
@@ -53,6 +56,8 @@ struct ReproOptions {
   // Instead of a case: a program of the user's, and where it is delayed.
   std::optional<PayloadSource> payload;
   std::vector<std::string> widen;
+  bool dump = false;   // as of RunOptions
+  DebugOptions debug;  // of the first kernel
 };
 
 // Runs a program of the user's as a workload; exit codes as of run_workload().

@@ -79,9 +79,23 @@ void add_run_options(CLI::App& app, RunOptions& run) {
                  "Delay site: SITE[:MIN-MAX us][:p=PROBABILITY][:comm=THREAD][:spin]");
 }
 
+// What commands that find have for whoever wants to see more of it: docs/evidence.md.
+void add_evidence_options(CLI::App& app, bool& dump, DebugOptions& debug) {
+  app.add_flag("--dump", dump, "A finding leaves the guest's memory, for crash");
+  CLI::Option* gdb =
+      app.add_flag("--gdb", debug.wanted,
+                   "The guest waits for gdb, which gets the terminal; there is no verdict");
+  app.add_flag("--no-gdb", debug.print_only, "With --gdb: say how to start it, and wait")
+      ->needs(gdb);
+  app.add_option("--ex", debug.commands, "With --gdb: a command of gdb's, which then ends")
+      ->needs(gdb)
+      ->allow_extra_args(false);
+}
+
 void add_run(CLI::App& app, CommonOptions& common, RunOptions& run, int& code) {
   CLI::App* command = app.add_subcommand("run", "Run one workload");
   add_run_options(*command, run);
+  add_evidence_options(*command, run.dump, run.debug);
   add_vm_options(*command, common);
   command->callback([&] { code = run_workload(common, run); });
 }
@@ -202,6 +216,7 @@ void add_repro(CLI::App& app, CommonOptions& common, ReproOptions& repro, int& c
       ->capture_default_str();
   command->add_option("--param", repro.params, "Workload parameter as key=value; repeatable");
   command->add_option("--bugs", repro.bugs, "Switches to put on (with --kernel)")->delimiter(',');
+  add_evidence_options(*command, repro.dump, repro.debug);
   add_vm_options(*command, common);
   command->callback([&] {
     if (repro.payload) {
@@ -343,8 +358,43 @@ void add_report(CLI::App& app, CommonOptions& common, ReportOptions& report, int
   command->callback([&] { code = report_campaign(common, report); });
 }
 
+// What is asked of one thing in the store.
+struct StoredName {
+  std::string name;
+  bool dump = false;
+  DebugOptions debug;
+};
+
+// "replay", and "debug", which is one with gdb.
+void add_replays(CLI::App& app, CommonOptions& common, StoredName& stored, int& code) {
+  const auto add = [&](const char* command, const char* about) {
+    CLI::App* added = app.add_subcommand(command, about);
+    added->add_option("TRIAL", stored.name, "CAMPAIGN/NUMBER, as in 3/12")->required();
+    add_store_options(*added, common);
+    return added;
+  };
+  CLI::App* replay = add("replay", "Run a trial of a campaign again");
+  replay->add_flag("--dump", stored.dump, "A finding leaves the guest's memory, for crash");
+  replay->callback([&] {
+    code =
+        replay_trial(common, stored.name,
+                     stored.dump ? std::vector<std::string>{"--dump"} : std::vector<std::string>());
+  });
+  CLI::App* debug = add("debug", "Boot a trial of a campaign again, with gdb on its kernel");
+  debug->add_flag("--no-gdb", stored.debug.print_only, "Say how to start gdb, and wait");
+  debug->add_option("--ex", stored.debug.commands, "A command of gdb's, which then ends")
+      ->allow_extra_args(false);
+  debug->callback([&] {
+    std::vector<std::string> more = {"--gdb"};
+    if (stored.debug.print_only) more.emplace_back("--no-gdb");
+    for (const std::string& one : stored.debug.commands) more.insert(more.end(), {"--ex", one});
+    code = replay_trial(common, stored.name, more);
+  });
+}
+
 // Commands that name one thing in the store.
-void add_store_readers(CLI::App& app, CommonOptions& common, std::string& name, int& code) {
+void add_store_readers(CLI::App& app, CommonOptions& common, StoredName& stored, int& code) {
+  std::string& name = stored.name;
   CLI::App* bugs = app.add_subcommand("bugs", "The distinct bugs of all campaigns");
   add_store_options(*bugs, common);
   bugs->callback([&] { code = list_bugs(common); });
@@ -356,10 +406,6 @@ void add_store_readers(CLI::App& app, CommonOptions& common, std::string& name, 
   mail->add_option("BUG", name, "Its id, or the beginning of it (mmquake bugs)")->required();
   add_store_options(*mail, common);
   mail->callback([&] { code = mail_bug(common, name); });
-  CLI::App* replay = app.add_subcommand("replay", "Run a trial of a campaign again");
-  replay->add_option("TRIAL", name, "CAMPAIGN/NUMBER, as in 3/12")->required();
-  add_store_options(*replay, common);
-  replay->callback([&] { code = replay_trial(common, name); });
 }
 
 void add_bench(CLI::App& app, CommonOptions& common, BenchPinOptions& pin, int& code) {
@@ -409,7 +455,7 @@ int run_main(int argc, char** argv) {
   ScoreOptions score;
   SoakOptions soak;
   ReportOptions report;
-  std::string stored_name;
+  StoredName stored;
   BenchPinOptions bench_pin_options;
   int code = 0;
   CLI::App app(kAbout, "mmquake");
@@ -431,7 +477,8 @@ int run_main(int argc, char** argv) {
   add_score(app, common, score, code);
   add_soak(app, common, soak, code);
   add_report(app, common, report, code);
-  add_store_readers(app, common, stored_name, code);
+  add_store_readers(app, common, stored, code);
+  add_replays(app, common, stored, code);
   add_bisect_command(app, common, code);
   add_bench(app, common, bench_pin_options, code);
   add_kernel_command(app, common.json, code);

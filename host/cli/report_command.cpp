@@ -220,11 +220,14 @@ int mail_bug(const CommonOptions& common, const std::string& id) {
   return kExitExpected;
 }
 
-int replay_trial(const CommonOptions& common, const std::string& name) {
+int replay_trial(const CommonOptions& common, const std::string& name,
+                 const std::vector<std::string>& more) {
   auto trial = trial_named(common, name);
   if (!trial) return fail(trial.error());
-  fmt::print(stderr, "{}\n", trial->repeat);
-  execl("/bin/sh", "sh", "-c", trial->repeat.c_str(), static_cast<char*>(nullptr));
+  std::string command = trial->repeat;
+  for (const std::string& word : more) command += " " + shell_word(word);
+  fmt::print(stderr, "{}\n", command);
+  execl("/bin/sh", "sh", "-c", command.c_str(), static_cast<char*>(nullptr));
   return fail({ErrorKind::kBroken, fmt::format("cannot start /bin/sh: {}", std::strerror(errno))});
 }
 

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include "host/cli/session.h"
 
@@ -37,8 +38,10 @@ int mail_bug(const CommonOptions& common, const std::string& id);
 // The trial CAMPAIGN/NUMBER of the store; an error of kind kUsage when there is none that ended.
 Result<StoredTrial> trial_named(const CommonOptions& common, const std::string& name);
 
-// Runs a trial again, named CAMPAIGN/NUMBER: becomes the command that its report names.
-int replay_trial(const CommonOptions& common, const std::string& name);
+// Runs a trial again, named CAMPAIGN/NUMBER: becomes the command that its report names, with `more`
+// words behind it.
+int replay_trial(const CommonOptions& common, const std::string& name,
+                 const std::vector<std::string>& more = {});
 
 // "36h", "7d", "90m" before `now`, or a date "2026-11-25" (UTC), as seconds since 1970.
 Result<double> parse_since(const std::string& text, double now);

@@ -67,19 +67,25 @@ std::string side_summary(const Side& side, const Outcomes& outcomes, std::size_t
                            percentile(seconds, 1));
 }
 
+TrialPlace place_of(const Session& session, const Side& side, const ReproOptions& options,
+                    const std::filesystem::path& directory, std::uint64_t first_seed, int index) {
+  TrialPlace place;
+  place.directory = directory;
+  place.name = fmt::format("{}-{:03}", side.must_find ? "bug" : "clean", index + 1);
+  place.number = index + 1;
+  place.of = options.trials;
+  place.seed = first_seed + static_cast<std::uint64_t>(index);
+  place.repeat_command = repeat_command(session.options(), options, place.seed);
+  return place;
+}
+
 Result<> run_side(Session& session, const CaseSpec& spec, const Side& side,
                   const ReproOptions& options, const TrialPlan& plan, std::uint64_t first_seed,
                   Outcomes& outcomes) {
   const std::size_t first = outcomes.trials.size();
   for (int i = 0; i < options.trials && !interrupted(); ++i) {
-    TrialPlace place;
-    place.directory = outcomes.directory;
-    place.name = fmt::format("{}-{:03}", side.must_find ? "bug" : "clean", i + 1);
-    place.number = i + 1;
-    place.of = options.trials;
-    place.seed = first_seed + static_cast<std::uint64_t>(i);
-    place.repeat_command = repeat_command(session.options(), options, place.seed);
-    auto ran = run_side_trial(session, side, plan, place);
+    auto ran = run_side_trial(session, side, plan,
+                              place_of(session, side, options, outcomes.directory, first_seed, i));
     if (!ran) return tl::make_unexpected(ran.error());
     const bool expected = is_expected(spec, side, ran->result);
     std::FILE* out = session.human();
@@ -114,6 +120,7 @@ Result<Outcomes> reproduce(Session& session, const ReproOptions& options) {
   for (const Side& side : sides) {
     auto plan = plan_side(session, *spec, side, {options.machine, *params});
     if (!plan) return tl::make_unexpected(plan.error());
+    plan->dump = options.dump;
     plans.push_back(std::move(*plan));
   }
   // Not before: a mistyped name leaves no directory behind.
@@ -127,6 +134,21 @@ Result<Outcomes> reproduce(Session& session, const ReproOptions& options) {
     }
   }
   return outcomes;
+}
+
+int debug_case(Session& session, const ReproOptions& options) {
+  auto spec = session.catalogue().find_case(options.case_name);
+  if (!spec) return fail(spec.error());
+  const Side side = sides_asked_for(*spec, options).front();
+  auto params = parse_params(options.params);
+  if (!params) return fail(params.error());
+  auto plan = plan_side(session, *spec, side, {options.machine, *params});
+  if (!plan) return fail(plan.error());
+  auto directory = session.run_directory(spec->name);
+  if (!directory) return fail(directory.error());
+  const std::uint64_t seed = options.seed != 0 ? options.seed : std::random_device{}();
+  const TrialPlace place = place_of(session, side, options, *directory, seed, 0);
+  return debug_trial(session, side_trial(side, *plan, place).plan, side.kernel, options.debug);
 }
 
 // Text for report.txt of the whole run: the verdict lines, then each trial's report.
@@ -163,6 +185,7 @@ int exit_code_of(const Outcomes& outcomes) {
 int repro_case(const CommonOptions& common, const ReproOptions& options) {
   auto session = Session::open(common);
   if (!session) return fail(session.error());
+  if (options.debug.wanted) return debug_case(**session, options);
   auto outcomes = reproduce(**session, options);
   if (!outcomes) return interrupted() ? interrupted_exit_code() : fail(outcomes.error());
   const std::filesystem::path report = outcomes->directory / "report.txt";

@@ -60,7 +60,14 @@ void print_trial(const Session& session, const ReportedTrial& trial) {
   std::fflush(out);
 }
 
-Result<std::vector<ReportedTrial>> run_trials(Session& session, const RunOptions& options) {
+// Everything but the trial's number.
+struct PlannedRun {
+  TrialPlan plan;
+  std::filesystem::path root;
+  std::uint64_t seed = 0;  // of the first trial
+};
+
+Result<PlannedRun> plan_run(Session& session, const RunOptions& options) {
   auto guest = guest_plan(session, options);
   if (!guest) return tl::make_unexpected(guest.error());
   auto root = session.run_directory(options.workload);
@@ -78,25 +85,43 @@ Result<std::vector<ReportedTrial>> run_trials(Session& session, const RunOptions
     return tl::make_unexpected(plan.error());
   }
   plan->guest = *guest;
-  const std::uint64_t first = options.seed != 0 ? options.seed : std::random_device{}();
+  plan->dump = options.dump;
+  return PlannedRun{std::move(*plan), *root,
+                    options.seed != 0 ? options.seed : std::random_device{}()};
+}
+
+ReportedTrial trial_of(const Session& session, const RunOptions& options, const PlannedRun& run,
+                       int index) {
+  ReportedTrial trial;
+  trial.plan = run.plan;
+  trial.side = options.bugs.empty() ? run.plan.kernel.name : "bug put back";
+  trial.number = index + 1;
+  trial.of = options.trials;
+  trial.plan.guest.seed = run.seed + static_cast<std::uint64_t>(index);
+  trial.plan.name = fmt::format("trial-{:03}", index + 1);
+  trial.plan.directory = run.root / trial.plan.name;
+  trial.plan.repeat_command = run_repeat_command(session.options(), options, trial.plan.guest.seed);
+  return trial;
+}
+
+Result<std::vector<ReportedTrial>> run_trials(Session& session, const RunOptions& options) {
+  const auto run = plan_run(session, options);
+  if (!run) return tl::make_unexpected(run.error());
   std::vector<ReportedTrial> done;
   for (int i = 0; i < options.trials && !interrupted(); ++i) {
-    ReportedTrial trial;
-    trial.plan = *plan;
-    trial.side = options.bugs.empty() ? plan->kernel.name : "bug put back";
-    trial.number = i + 1;
-    trial.of = options.trials;
-    trial.plan.guest.seed = first + static_cast<std::uint64_t>(i);
-    trial.plan.name = fmt::format("trial-{:03}", i + 1);
-    trial.plan.directory = *root / trial.plan.name;
-    trial.plan.repeat_command =
-        run_repeat_command(session.options(), options, trial.plan.guest.seed);
-    auto ran = session.run(std::move(trial));
+    auto ran = session.run(trial_of(session, options, *run, i));
     if (!ran) return tl::make_unexpected(ran.error());
     print_trial(session, *ran);
     done.push_back(std::move(*ran));
   }
   return done;
+}
+
+int debug_run(Session& session, const RunOptions& options) {
+  const auto run = plan_run(session, options);
+  if (!run) return fail(run.error());
+  return debug_trial(session, trial_of(session, options, *run, 0).plan, options.kernel,
+                     options.debug);
 }
 
 }  // namespace
@@ -119,6 +144,7 @@ std::string run_repeat_command(const CommonOptions& common, const RunOptions& op
 int run_workload(const CommonOptions& common, const RunOptions& options) {
   auto session = Session::open(common);
   if (!session) return fail(session.error());
+  if (options.debug.wanted) return debug_run(**session, options);
   auto trials = run_trials(**session, options);
   if (!trials) return interrupted() ? interrupted_exit_code() : fail(trials.error());
   if (common.json) {
@@ -142,6 +168,8 @@ int repro_program(const CommonOptions& common, const ReproOptions& options) {
   run.params = options.params;
   run.bugs = options.bugs;
   run.widen = options.widen;
+  run.dump = options.dump;
+  run.debug = options.debug;
   return run_workload(common, run);
 }
 

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <charconv>
 #include <ctime>
+#include <limits>
 #include <system_error>
 
 #include "host/cli/interrupt.h"
@@ -266,6 +267,31 @@ Result<ReportedTrial> Session::run_quietly(ReportedTrial trial, KeptVm& vm,
       trial.plan.kernel.release.empty() ? trial.plan.kernel.name : trial.plan.kernel.release;
   if (auto written = write_trial(trial); !written) return tl::make_unexpected(written.error());
   return trial;
+}
+
+Result<KernelDebugFiles> Session::debug_files(const std::string& kernel) {
+  auto spec = catalogue_.kernel(kernel);
+  if (!spec) return tl::make_unexpected(spec.error());
+  StatusLine status(human());
+  return kernels_.obtain_debug_files(
+      *spec, [&](const Progress& progress) { status.show(progress_text(spec->name, progress)); },
+      interrupted);
+}
+
+Result<TrialResult> Session::run_debugged(TrialPlan plan, const TrialObserver& observer,
+                                          const std::function<bool()>& is_over) {
+  auto host = hypervisor();
+  if (!host) return tl::make_unexpected(host.error());
+  if (auto resolved = resolve_sites(plan); !resolved) {
+    return tl::make_unexpected(resolved.error());
+  }
+  constexpr double kNever = std::numeric_limits<double>::infinity();
+  return run_trial(plan, **host, observer, is_over,
+                   {.boot = kNever,
+                    .silence = kNever,
+                    .overrun = kNever,
+                    .power_off = kNever,
+                    .panic_print = kNever});
 }
 
 Result<ReportedTrial> Session::run(ReportedTrial trial) {

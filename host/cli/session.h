@@ -4,6 +4,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -81,6 +82,14 @@ class Session {
   // The same without a word, in `vm` (see run_trial). From any thread, once prepare() has been
   // called.
   Result<ReportedTrial> run_quietly(ReportedTrial trial, KeptVm& vm, const TrialObserver& observer);
+
+  // What a debugger needs to see a kernel of the catalogue; its sources are put together if need
+  // be.
+  Result<KernelDebugFiles> debug_files(const std::string& kernel);
+  // A trial in a debugger's hands: nothing is ever late, nothing is written about it, and its
+  // verdict means nothing. `is_over` is asked every 200 ms.
+  Result<TrialResult> run_debugged(TrialPlan plan, const TrialObserver& observer,
+                                   const std::function<bool()>& is_over);
 
   // Where lasting text for a person goes: stdout, or stderr under --json.
   std::FILE* human() const { return options_.json ? stderr : stdout; }
