@@ -3,11 +3,12 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <csignal>
 #include <filesystem>
+#include <fstream>
 
 #include "host/process/companion.h"
 #include "host/process/foreground.h"
@@ -149,15 +150,16 @@ TEST(ForegroundTest, CtrlCIsTheProgramsAffairWhileItLives) {
 }
 
 TEST(ForegroundTest, EndsWithItsOwner) {
+  const std::string file = testing::TempDir() + "foreground." + std::to_string(getpid());
+  pid_t pid = 0;
   {
-    auto program = Foreground::start({"sleep", "1000"});
+    auto program = Foreground::start({"sh", "-c", "echo $$ > " + file + "; exec sleep 1000"});
     ASSERT_TRUE(program) << program.error().message;
-    EXPECT_FALSE(program->wait([] { return true; }));
+    EXPECT_FALSE(program->wait([&] { return static_cast<bool>(std::ifstream(file) >> pid); }));
+    EXPECT_EQ(kill(pid, 0), 0);
   }
-  const pid_t left = waitpid(-1, nullptr, WNOHANG);
-  const int why = errno;
-  EXPECT_EQ(left, -1);
-  EXPECT_EQ(why, ECHILD);
+  EXPECT_NE(kill(pid, 0), 0);
+  std::filesystem::remove(file);
 }
 
 TEST(ForegroundTest, AProgramThatIsNotThereIsNamed) {
