@@ -133,7 +133,7 @@ Result<> check_options(const std::vector<Fragment>& fragments, std::string_view 
   std::vector<std::string> files;
   files.reserve(fragments.size());
   for (const Fragment& fragment : fragments) files.push_back(fragment.file.filename().string());
-  return broken(
+  return skipped(
       fmt::format("the kernel's configuration did not keep {} of {}: {}; put what they depend on "
                   "into the fragment, or take them out",
                   lost.size() == 1 ? "an option" : fmt::format("{} options", lost.size()),

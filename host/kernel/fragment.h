@@ -26,8 +26,8 @@ Result<std::map<std::string, std::string>> wanted_options(const std::vector<Frag
 // `config` with the options of the fragments in place of its own.
 Result<std::string> merge(std::string_view config, const std::vector<Fragment>& fragments);
 
-// Error that lists every option that `config`, as olddefconfig left it, has otherwise, and how it
-// has it. One that may be lacking is fine when there is no trace of it.
+// Error of the kind kSkipped that lists every option that `config`, as olddefconfig left it, has
+// otherwise, and how it has it. One that may be lacking is fine when there is no trace of it.
 Result<> check_options(const std::vector<Fragment>& fragments, std::string_view config);
 
 }  // namespace mmquake::kernel

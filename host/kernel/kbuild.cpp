@@ -113,16 +113,16 @@ Result<> Kbuild::run(const std::string& what, const Command& command, MakeProgre
   });
   if (!done) return tl::make_unexpected(done.error());
   if (done->exit_code == 0) return {};
-  const std::string whole = "all that make printed is in " + places_.log.string();
   if (reason.no_space()) {
     return broken(
         fmt::format("{}: no space left on the disk of {} ({} MiB free); free some "
-                    "(mmquake kernel gc); {}",
-                    what, places_.output.string(), free_mib(places_.output), whole));
+                    "(mmquake kernel gc)",
+                    what, places_.output.string(), free_mib(places_.output)));
   }
-  return broken(fmt::format("{}: {}; {}", what,
-                            reason.text().empty() ? last_line(done->output_tail) : reason.text(),
-                            whole));
+  std::string why = fmt::format(
+      "{}: {}", what, reason.text().empty() ? last_line(done->output_tail) : reason.text());
+  if (!reason.is_hosts()) return skipped(std::move(why));
+  return broken(why + "; all that make printed is in " + places_.log.string());
 }
 
 Result<> Kbuild::configure(const std::vector<Fragment>& fragments) {

@@ -34,6 +34,9 @@ class Kbuild {
   };
   Kbuild(Places places, Reporter& reporter) : places_(std::move(places)), reporter_(reporter) {}
 
+  // An error that is the source's own (an option that it does not keep, code that does not
+  // compile) is of the kind kSkipped, and quotes its first line.
+  //
   // allnoconfig, the fragments in order, olddefconfig; then checks that every option survived.
   // The old configuration stays when the new one is no good.
   Result<> configure(const std::vector<Fragment>& fragments);

@@ -51,6 +51,10 @@ std::optional<KernelArtifact> built(const fs::path& cache, const KernelSpec& spe
   return artifact;
 }
 
+fs::path build_log(const BuildTree& tree) {
+  return tree.folder() / "build.log";
+}
+
 Result<> set_sources(Inputs& inputs, BuildTree& tree, Reporter& reporter) {
   if (auto filled = tree.fill(*inputs.source, reporter); !filled) return filled;
   return tree.set_patches(inputs.patches, reporter);
@@ -59,7 +63,7 @@ Result<> set_sources(Inputs& inputs, BuildTree& tree, Reporter& reporter) {
 // Runs `make` on kbuild in the tree's folder `output`.
 Result<> build_in(const fs::path& cache, BuildTree& tree, const fs::path& output,
                   Reporter& reporter, const std::function<Result<>(Kbuild&)>& make) {
-  const fs::path log = tree.folder() / "build.log";
+  const fs::path log = build_log(tree);
   if (auto fresh = remove_path(log); !fresh) return fresh;
   Kbuild kbuild({.source = tree.source(), .output = output, .ccache = cache / "ccache", .log = log},
                 reporter);
@@ -74,6 +78,8 @@ Result<> build_in(const fs::path& cache, BuildTree& tree, const fs::path& output
 
 Result<> build(const fs::path& cache, const KernelSpec& spec, Inputs& inputs, BuildTree& tree,
                Reporter& reporter) {
+  // There is one if and only if make was run.
+  if (auto fresh = remove_path(build_log(tree)); !fresh) return fresh;
   if (auto set = set_sources(inputs, tree, reporter); !set) return set;
   const fs::path output = tree.folder() / build_folder_name(inputs.compiler);
   std::error_code error;
@@ -140,12 +146,23 @@ Result<KernelArtifact> take_packaged(const fs::path& cache, const KernelSpec& sp
   return *artifact;
 }
 
-Result<KernelArtifact> obtain_from(const fs::path& cache, const KernelSpec& spec,
+KernelAttempt attempt_of(KernelArtifact artifact, bool from_cache) {
+  KernelAttempt out;
+  out.artifact = std::move(artifact);
+  out.from_cache = from_cache;
+  return out;
+}
+
+Result<KernelAttempt> attempt_from(const fs::path& cache, const KernelSpec& spec,
                                    Reporter& reporter) {
-  if (is_packaged(spec)) return take_packaged(cache, spec, reporter, false);
+  if (is_packaged(spec)) {
+    auto artifact = take_packaged(cache, spec, reporter, false);
+    if (!artifact) return tl::make_unexpected(artifact.error());
+    return attempt_of(std::move(*artifact), false);
+  }
   auto inputs = read_inputs(spec, cache, widener_source(), reporter);
   if (!inputs) return tl::make_unexpected(inputs.error());
-  if (auto artifact = built(cache, spec, *inputs)) return *artifact;
+  if (auto artifact = built(cache, spec, *inputs)) return attempt_of(std::move(*artifact), true);
   if (auto tools = check_tools(spec.source, !spec.patches.empty(), reporter); !tools) {
     return tl::make_unexpected(tools.error());
   }
@@ -155,11 +172,17 @@ Result<KernelArtifact> obtain_from(const fs::path& cache, const KernelSpec& spec
   // waited.
   inputs = read_inputs(spec, cache, widener_source(), reporter);
   if (!inputs) return tl::make_unexpected(inputs.error());
-  if (auto artifact = built(cache, spec, *inputs)) return *artifact;
+  if (auto artifact = built(cache, spec, *inputs)) return attempt_of(std::move(*artifact), true);
   if (auto done = build(cache, spec, *inputs, *tree, reporter); !done) {
-    return tl::make_unexpected(done.error());
+    // No other step of a build ends with this kind: it is the source's own fault.
+    if (done.error().kind != ErrorKind::kSkipped) return tl::make_unexpected(done.error());
+    KernelAttempt out;
+    out.reason = done.error().message;
+    std::error_code error;
+    if (fs::exists(build_log(*tree), error)) out.log = build_log(*tree);
+    return out;
   }
-  if (auto artifact = built(cache, spec, *inputs)) return *artifact;
+  if (auto artifact = built(cache, spec, *inputs)) return attempt_of(std::move(*artifact), false);
   return broken("the kernel was built, but its folder is gone: " +
                 artifact_folder(cache, *inputs).string());
 }
@@ -169,8 +192,10 @@ Result<KernelDebugFiles> debug_files_from(const fs::path& cache, const KernelSpe
   if (is_packaged(spec)) {
     return usage("it came out of a package, without sources and debug information");
   }
-  auto artifact = obtain_from(cache, spec, reporter);
-  if (!artifact) return tl::make_unexpected(artifact.error());
+  auto attempt = attempt_from(cache, spec, reporter);
+  if (!attempt) return tl::make_unexpected(attempt.error());
+  if (!attempt->artifact) return broken(attempt->reason);
+  const std::optional<KernelArtifact>& artifact = attempt->artifact;
   const fs::path dir = debug_folder(cache, artifact->key);
   if (auto files = read_debug_files(dir)) return *files;
   auto inputs = read_inputs(spec, cache, widener_source(), reporter);
@@ -200,13 +225,27 @@ fs::path debug_vmlinux(const KernelArtifact& artifact) {
 
 KernelStore::KernelStore(fs::path cache) : cache_(std::move(cache)) {}
 
-Result<KernelArtifact> KernelStore::obtain(const KernelSpec& spec, const ProgressSink& progress,
+Result<KernelAttempt> KernelStore::attempt(const KernelSpec& spec, const ProgressSink& progress,
                                            const std::function<bool()>& should_stop) {
   Reporter reporter(progress, should_stop);
-  auto artifact = obtain_from(cache_, spec, reporter);
-  if (artifact) return artifact;
+  auto attempt = attempt_from(cache_, spec, reporter);
+  if (attempt && attempt->artifact) return attempt;
+  // What a stop has cut short says nothing about the source.
   if (should_stop && should_stop()) return interrupted_error();
-  return context(fmt::format("kernel '{}'", spec.name), artifact.error());
+  if (attempt) return attempt;
+  return context(fmt::format("kernel '{}'", spec.name), attempt.error());
+}
+
+Result<KernelArtifact> KernelStore::obtain(const KernelSpec& spec, const ProgressSink& progress,
+                                           const std::function<bool()>& should_stop) {
+  auto attempt = this->attempt(spec, progress, should_stop);
+  if (!attempt) return tl::make_unexpected(attempt.error());
+  if (attempt->artifact) return std::move(*attempt->artifact);
+  std::string why = fmt::format("kernel '{}': {}", spec.name, attempt->reason);
+  if (!attempt->log.empty()) {
+    why += "; all that make printed is in " + attempt->log.string();
+  }
+  return broken(std::move(why));
 }
 
 Result<KernelDebugFiles> KernelStore::obtain_debug_files(const KernelSpec& spec,

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -53,6 +54,16 @@ using ProgressSink = std::function<void(const Progress&)>;
 // "compile 43 %, mm/huge_memory.o, 812 objects, about 2 min left"
 std::string to_text(const Progress& progress);
 
+// What became of a source that may be no good.
+struct KernelAttempt {
+  std::optional<KernelArtifact> artifact;
+  bool from_cache = false;  // it was there already
+  // Without an artifact: why this source, with these fragments and patches, gives none. A patch
+  // with its file and hunk, the option that was lost, or the compiler's first error.
+  std::string reason;
+  std::filesystem::path log;  // what make printed, until the next build of the tree; may be empty
+};
+
 class KernelStore {
  public:
   // `cache` is the XDG cache directory of mmquake.
@@ -62,6 +73,10 @@ class KernelStore {
   // same tree. Errors name the patch, file and hunk, the lost option, or what to install.
   // Returns broken "interrupted" when `should_stop` becomes true; no child is left then.
   Result<KernelArtifact> obtain(const KernelSpec& spec, const ProgressSink& progress,
+                                const std::function<bool()>& should_stop);
+
+  // The same for who tries many sources: what is wrong with this one is an answer and no error.
+  Result<KernelAttempt> attempt(const KernelSpec& spec, const ProgressSink& progress,
                                 const std::function<bool()>& should_stop);
 
   // The artifact of `spec` if it is built.

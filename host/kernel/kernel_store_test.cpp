@@ -197,6 +197,39 @@ TEST_F(KernelStoreTest, ACompilerErrorIsQuotedAndTheLogKept) {
   EXPECT_TRUE(holds(built(fake_.spec()).vmlinux, "<rmap mended>"));
 }
 
+TEST_F(KernelStoreTest, AnAttemptTellsTheSourcesFaultFromOthers) {
+  KernelStore store(fake_.cache());
+  const auto first = store.attempt(fake_.spec(), {}, {});
+  ASSERT_TRUE(first && first->artifact);
+  EXPECT_FALSE(first->from_cache);
+  const auto again = store.attempt(fake_.spec(), {}, {});
+  ASSERT_TRUE(again && again->artifact);
+  EXPECT_TRUE(again->from_cache);
+
+  KernelSpec patched = fake_.spec();
+  patched.patches = {fake_.write_patch("bad", "mm/rmap", "rmap of long ago", "rmap patched")};
+  const auto unpatched = store.attempt(patched, {}, {});
+  ASSERT_TRUE(unpatched) << unpatched.error().message;
+  EXPECT_FALSE(unpatched->artifact);
+  EXPECT_THAT(unpatched->reason, HasSubstr("hunk 1 (line 1) of mm/rmap.c does not apply"));
+  EXPECT_TRUE(unpatched->log.empty());
+
+  KernelSpec lost = fake_.spec();
+  lost.fragments = {fake_.write("off.config", "CONFIG_MODULES=y\nCONFIG_SMP=n\nCONFIG_NUMA=y\n")};
+  EXPECT_THAT(store.attempt(lost, {}, {})->reason, HasSubstr("CONFIG_NUMA=y (is not set)"));
+
+  KernelSpec missing = fake_.spec();
+  missing.patches = {fake_.folder().root() / "none.patch"};
+  EXPECT_FALSE(store.attempt(missing, {}, {}));
+
+  fake_.write("source/mm/rmap.c", "int f(void) { return nowhere; }\n");
+  const auto uncompiled = store.attempt(fake_.spec(), {}, {});
+  ASSERT_TRUE(uncompiled) << uncompiled.error().message;
+  EXPECT_EQ(uncompiled->reason,
+            "compile: mm/rmap.c:1:22: error: 'nowhere' undeclared (first use in this function)");
+  EXPECT_TRUE(holds(uncompiled->log, "nowhere"));
+}
+
 TEST_F(KernelStoreTest, AMissingFragmentOrPatchIsNamed) {
   KernelSpec spec = fake_.spec();
   spec.fragments = {fake_.folder().root() / "none.config"};

@@ -12,6 +12,11 @@ namespace {
 // Objects of a small kernel, for the first build of a tree. Measured: base.config on 6.1.
 constexpr std::size_t kTypicalObjects = 1280;
 
+// What compiler, linker and make say when they were ended, or got no memory.
+constexpr std::array<std::string_view, 5> kHostWords = {
+    "Killed", "Terminated", "Cannot allocate memory", "virtual memory exhausted",
+    "memory exhausted"};
+
 constexpr std::array<std::string_view, 5> kObjectTags = {"CC", "AS", "LD", "HOSTCC", "HOSTLD"};
 
 std::string time_left(double seconds) {
@@ -76,6 +81,11 @@ const std::vector<std::string>& MakeProgress::objects() const {
 
 void FailureReason::line(std::string_view text) {
   if (text.find("No space left on device") != std::string_view::npos) no_space_ = true;
+  const bool no_tool = text.starts_with("/bin/sh: ") && text.ends_with(": not found");
+  is_hosts_ = is_hosts_ || no_tool ||
+              std::any_of(kHostWords.begin(), kHostWords.end(), [&](std::string_view word) {
+                return text.find(word) != std::string_view::npos;
+              });
   int rank = 0;
   if (text.find(": error: ") != std::string_view::npos ||
       text.find(": fatal error: ") != std::string_view::npos ||
@@ -86,6 +96,7 @@ void FailureReason::line(std::string_view text) {
              text.find("internal compiler error") != std::string_view::npos) {
     rank = 3;
   } else if (text.find(": not found") != std::string_view::npos ||
+             text.find(": can't open file ") != std::string_view::npos ||
              text.find("Killed") != std::string_view::npos ||
              text.find("Error: ") != std::string_view::npos) {
     rank = 2;

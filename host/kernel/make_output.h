@@ -49,11 +49,15 @@ class FailureReason {
   // Empty when nothing looked like a reason.
   const std::string& text() const { return reason_; }
   bool no_space() const { return no_space_; }
+  // This host stopped the build, whatever the source is like: no space, no memory, a signal, a tool
+  // that is not there.
+  bool is_hosts() const { return is_hosts_ || no_space_; }
 
  private:
   std::string reason_;
   int rank_ = 0;  // how good the reason is
   bool no_space_ = false;
+  bool is_hosts_ = false;
 };
 
 }  // namespace mmquake::kernel

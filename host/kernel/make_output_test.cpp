@@ -92,5 +92,22 @@ TEST(FailureReason, KnowsAFullDisk) {
   EXPECT_TRUE(reason.no_space());
 }
 
+bool is_hosts(std::string_view line) {
+  FailureReason reason;
+  reason.line(line);
+  return reason.is_hosts();
+}
+
+TEST(FailureReason, TellsTheHostsFaultsFromTheSources) {
+  EXPECT_TRUE(is_hosts("gcc: fatal error: Killed signal terminated program cc1"));
+  EXPECT_TRUE(is_hosts("make[2]: *** [Makefile:12: mm] Terminated"));
+  EXPECT_TRUE(is_hosts("/bin/sh: 1: bison: not found"));
+  EXPECT_TRUE(is_hosts("ld: final link failed: No space left on device"));
+  EXPECT_TRUE(is_hosts("cc1: out of memory allocating 65536 bytes: Cannot allocate memory"));
+  EXPECT_FALSE(is_hosts("mm/rmap.c:1:22: error: 'nowhere' undeclared"));
+  EXPECT_FALSE(is_hosts("make[2]: *** No rule to make target 'mm/gone.o', needed by 'mm'.  Stop."));
+  EXPECT_FALSE(is_hosts("mm/rmap.c:3:10: fatal error: gone.h: No such file or directory"));
+}
+
 }  // namespace
 }  // namespace mmquake::kernel

@@ -178,7 +178,9 @@ Result<> apply(const Patch& patch, const fs::path& folder, Reporter& reporter) {
   if (done->output_tail.find("can't find file to patch") != std::string::npos) {
     why += fmt::format("; the source has no {}", fmt::join(missing, ", "));
   }
-  return broken(fmt::format("patch {}: {}", patch.file.string(), why));
+  std::string what = fmt::format("patch {}: {}", patch.file.string(), why);
+  // 2 is trouble of patch(1) itself, or a patch that is damaged.
+  return done->exit_code == 1 ? skipped(std::move(what)) : broken(std::move(what));
 }
 
 }  // namespace mmquake::kernel

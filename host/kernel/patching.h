@@ -22,8 +22,9 @@ struct Patch {
 // Usage error when it is no patch or reaches out of the tree.
 Result<std::vector<std::string>> files_of(const Patch& patch);
 
-// Applies it to the files below `folder`, exactly: no fuzz. The error names patch, file and hunk;
-// `folder` is then in any state.
+// Applies it to the files below `folder`, exactly: no fuzz. The error names patch, file and hunk,
+// and is of the kind kSkipped where the files are not what the patch is for; `folder` is then in
+// any state.
 Result<> apply(const Patch& patch, const std::filesystem::path& folder, Reporter& reporter);
 
 // What went wrong, from the output of patch(1): "hunk 2 (line 105) of mm/rmap.c does not apply".
