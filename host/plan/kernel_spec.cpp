@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <fmt/format.h>
 
+#include <sstream>
 #include <system_error>
 
 #include "host/plan/config_file.h"
@@ -127,6 +128,34 @@ Result<KernelSpec> read_kernel_spec(const fs::path& root, const fs::path& file) 
   spec.boot_args = read_boot_args(table);
   if (auto fine = (*config)->result(); !fine) return tl::make_unexpected(fine.error());
   return spec;
+}
+
+std::string kernel_spec_text(const KernelSpec& spec, const fs::path& folder) {
+  const auto name_of = [&](const fs::path& file) {
+    const fs::path below = file.lexically_relative(folder);
+    const bool is_below = !below.empty() && *below.begin() != "..";
+    return is_below ? "./" + below.string() : file.string();
+  };
+  const auto list = [](const std::vector<std::string>& texts) {
+    toml::array out;
+    for (const std::string& text : texts) out.push_back(text);
+    return out;
+  };
+  const auto files = [&](const std::vector<fs::path>& paths) {
+    toml::array out;
+    for (const fs::path& path : paths) out.push_back(name_of(path));
+    return out;
+  };
+  toml::table table;
+  table.insert("summary", spec.summary);
+  table.insert("source", spec.source);
+  table.insert("fragments", files(spec.fragments));
+  if (!spec.patches.empty()) table.insert("patches", files(spec.patches));
+  if (!spec.boot_args.empty()) table.insert("boot_args", list(spec.boot_args));
+  if (!spec.bugs.empty()) table.insert("bugs", list(spec.bugs));
+  std::ostringstream out;
+  out << table << '\n';
+  return out.str();
 }
 
 Result<KernelSpec> kernel_from_source(const fs::path& root, const std::string& source) {

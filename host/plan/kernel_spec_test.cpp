@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 
 #include "host/plan/plan.h"
+#include "host/plan/specs.h"
 #include "host/plan/test_tree.h"
 
 namespace mmquake {
@@ -54,6 +55,27 @@ TEST_F(KernelSpecTest, ReadsAPatchedKernel) {
   EXPECT_THAT(spec->patches, ElementsAre(tree_.root() / "images/patches/6.1/one.patch"));
   EXPECT_THAT(spec->bugs, ElementsAre("some-bug"));
   EXPECT_THAT(spec->boot_args, ElementsAre("hugepagesz=2M", "hugepages=8", "hugepages=8"));
+}
+
+TEST_F(KernelSpecTest, ASpecWrittenIsTheSpecRead) {
+  KernelSpec spec;
+  spec.summary = "with \"quotes\" and \\";
+  spec.source = "git:/a path@v6.1";
+  spec.fragments = {tree_.root() / "configs/fragments/base.config",
+                    tree_.write("configs/kernels/more/0.config", "")};
+  spec.patches = {tree_.root() / "images/patches/6.1/one.patch"};
+  spec.boot_args = {"hugepages=8", "hugepages=8"};
+  spec.bugs = {"some-bug"};
+  const std::string text = kernel_spec_text(spec, path_.parent_path());
+  EXPECT_THAT(text, HasSubstr("./more/0.config"));
+  const auto back = read(text);
+  ASSERT_TRUE(back) << back.error().message;
+  EXPECT_EQ(back->summary, spec.summary);
+  EXPECT_EQ(back->source, spec.source);
+  EXPECT_EQ(back->fragments, spec.fragments);
+  EXPECT_EQ(back->patches, spec.patches);
+  EXPECT_EQ(back->boot_args, spec.boot_args);
+  EXPECT_EQ(back->bugs, spec.bugs);
 }
 
 TEST_F(KernelSpecTest, FilesMayStandBesideTheKernelsOwn) {

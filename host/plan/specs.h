@@ -20,6 +20,10 @@ namespace mmquake {
 Result<KernelSpec> read_kernel_spec(const std::filesystem::path& root,
                                     const std::filesystem::path& file);
 
+// The text of a file that read_kernel_spec() makes the same of. `folder` is where the file will be:
+// what lies below it is named as './x', so that the whole folder may move.
+std::string kernel_spec_text(const KernelSpec& spec, const std::filesystem::path& folder);
+
 // "dir:PATH" or "git:PATH@REV" as a kernel of its own, with base.config. A relative path is taken
 // from the current directory.
 Result<KernelSpec> kernel_from_source(const std::filesystem::path& root, const std::string& source);
