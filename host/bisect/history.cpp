@@ -91,6 +91,12 @@ Result<Range> find_range(const fs::path& repository, const std::vector<std::stri
   return out;
 }
 
+Result<fs::path> top_of(const fs::path& repository) {
+  auto done = run_command(kernel::git_command(repository, {"rev-parse", "--show-toplevel"}));
+  if (!done) return tl::make_unexpected(done.error());
+  return done->exit_code == 0 ? fs::path(kernel::last_line(done->output_tail)) : repository;
+}
+
 Result<CommitGraph> read_history(const Range& range, const std::function<bool()>& should_stop) {
   std::vector<std::string> words = {"--topo-order", "--reverse", range.bad.id, "--not"};
   for (const Commit& good : range.good) words.push_back(good.id);

@@ -24,6 +24,9 @@ struct Range {
 Result<Range> find_range(const std::filesystem::path& repository,
                          const std::vector<std::string>& good, const std::string& bad);
 
+// The top of the work tree that holds `repository`; itself when it has none.
+Result<std::filesystem::path> top_of(const std::filesystem::path& repository);
+
 // Interrupted when `should_stop` becomes true. Reads only.
 Result<CommitGraph> read_history(const Range& range, const std::function<bool()>& should_stop = {});
 

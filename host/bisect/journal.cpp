@@ -56,16 +56,18 @@ json to_json(const Commit& commit) {
 json to_json(const Question& question) {
   json good = json::array();
   for (const Commit& commit : question.range.good) good.push_back(to_json(commit));
-  return {{"type", "question"},
-          {"version", kVersion},
-          {"repository", question.range.repository.string()},
-          {"good", good},
-          {"bad", to_json(question.range.bad)},
-          {"confidence", question.confidence},
-          {"signature", question.signature},
-          {"seed", question.seed},
-          {"build", question.build},
-          {"run", question.run}};
+  json out = {{"type", "question"},
+              {"version", kVersion},
+              {"repository", question.range.repository.string()},
+              {"good", good},
+              {"bad", to_json(question.range.bad)},
+              {"confidence", question.confidence},
+              {"signature", question.signature},
+              {"seed", question.seed},
+              {"build", question.build},
+              {"run", question.run}};
+  if (question.vm) out["vm"] = to_json(*question.vm);
+  return out;
 }
 
 json to_json(const BuildRecord& record) {
@@ -131,6 +133,10 @@ std::optional<Record> question(const json& line) {
   out.seed = reader.get<std::uint64_t>("seed");
   out.build = reader.get<std::string>("build");
   out.run = reader.get<std::string>("run");
+  if (const auto vm = line.find("vm"); vm != line.end()) {
+    out.vm = vm_trial_of(*vm);
+    if (!out.vm) return std::nullopt;
+  }
   if (!reader.is_whole) return std::nullopt;
   return out;
 }

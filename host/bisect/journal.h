@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -13,6 +14,7 @@
 #include "guest/protocol/result.h"
 #include "host/bisect/history.h"
 #include "host/bisect/search.h"
+#include "host/bisect/vm_trial.h"
 #include "host/kernel/files.h"
 
 namespace mmquake::bisect {
@@ -26,6 +28,8 @@ struct Question {
   std::uint64_t seed = 1;
   std::string build;  // commands of --build and --run
   std::string run;
+  std::optional<VmTrial>
+      vm;  // instead of the commands; its kernel's recipe lies beside the journal
 };
 
 struct BuildRecord {

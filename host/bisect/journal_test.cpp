@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <nlohmann/json.hpp>
+
 #include "host/bisect/graphs_for_tests.h"
 
 namespace mmquake::bisect {
@@ -117,6 +119,28 @@ TEST_F(JournalTest, ANewQuestionReplacesTheOld) {
   question.confidence = 0.99;
   ASSERT_TRUE(journal->append(question));
   EXPECT_EQ(question_of(Journal::open(file_)->records()).confidence, 0.99);
+}
+
+TEST_F(JournalTest, ATrialInAVmComesBack) {
+  Question question = a_question();
+  VmTrial trial;
+  trial.workload = "migrate-verify";
+  trial.params = {{"backing", "anon-thp"}};
+  trial.machine = "numa2";
+  trial.seconds = 2.5;
+  trial.widen.resize(1);
+  trial.widen[0].site = "mm/rmap.c:7";
+  trial.widen[0].max_us = 100;
+  trial.bugs = {"a-switch"};
+  question.vm = trial;
+  ASSERT_TRUE(Journal::open(file_)->append(question));
+  const Question back = question_of(Journal::open(file_)->records());
+  ASSERT_TRUE(back.vm);
+  EXPECT_EQ(to_json(*back.vm), to_json(trial));
+  std::string text = kernel::text_of(file_);
+  text.replace(text.find("\"seconds\":2.5"), 13, "\"seconds\":\"2\"");
+  std::ofstream(file_) << text << text;
+  EXPECT_FALSE(Journal::open(file_));
 }
 
 TEST_F(JournalTest, AnEmptyOneHasNoRecords) {
