@@ -16,10 +16,15 @@
 #include "host/bisect/bisection.h"
 #include "host/bisect/command_tester.h"
 #include "host/campaign/schedule.h"
+#include "host/cli/bisect_speaker.h"
 #include "host/cli/interrupt.h"
+#include "host/cli/kernel_recipe.h"
 #include "host/cli/status_line.h"
+#include "host/cli/trial_options.h"
+#include "host/cli/vm_world.h"
 #include "host/console/console.h"
 #include "host/kernel/files.h"
+#include "host/kernel/patching.h"
 #include "host/kernel/reporter.h"
 #include "host/kernel/tree_lock.h"
 #include "host/plan/directories.h"
@@ -43,7 +48,14 @@ constexpr const char* kHelp =
     "(or --signature) counts as the bug; others are told, and are no votes.\n"
     "--build is run once before the trials of a commit; if it fails the commit is left out.\n"
     "\nEvery result is on disk before the next step: whatever ends it, --resume goes on.\n"
+    "\nWith --case or --workload one trial is a VM that runs it on the commit's kernel.\n"
+    "Kernels are built one after the other in a tree of mmquake's cache, so that only what\n"
+    "differs is compiled, and stay there. Of a --case the bug is whatever the case expects; its\n"
+    "bug switch is not put on. A commit that does not build, boot or take a --with-patch is left\n"
+    "out.\n"
     "\nExamples:\n"
+    "  mmquake bisect --repo ~/linux --good v6.1 --bad v6.2 --case uffd-thp-migration\n"
+    "  mmquake bisect --good v6.1 --bad v6.2 --workload migrate-verify --param backing=anon-thp\n"
     "  mmquake bisect --repo ~/linux --good v6.1 --bad v6.2 --build 'make -j8' --run ./test.sh\n"
     "  mmquake bisect --good HEAD~50 --bad HEAD --run 'make -s test' --confidence 0.99\n"
     "  mmquake bisect --resume                 go on with the newest that has not ended\n"
@@ -57,6 +69,7 @@ struct BisectOptions {
   std::string bad;
   std::string build;
   std::string run;
+  TrialOptions trial;  // instead of the commands
   std::string signature;
   double confidence = 0;  // 0: as before, or 0.95
   std::uint32_t max_trials = 0;
@@ -75,6 +88,8 @@ struct Files {
   fs::path json() const { return directory / "result.json"; }
   fs::path lock() const { return directory / "lock"; }
   fs::path logs() const { return directory / "trials"; }
+  // How the kernels of a bisection with VMs are made.
+  fs::path recipe() const { return directory / "kernels"; }
   // The checkout is as large as what is built in it, and may go at any time.
   fs::path tree() const {
     return cache_dir() / "bisect" /
@@ -103,51 +118,13 @@ Result<Files> newest(const CommonOptions& common) {
                " waits to go on; see mmquake bisect --help for how to start one");
 }
 
-// A line for each build and trial, a status line between them.
-class Speaker final : public bisect::BisectionListener {
- public:
-  explicit Speaker(std::FILE* out) : out_(out), status_(out) {}
-
-  void watch(const bisect::Search& search) { search_ = &search; }
-
-  void on_status(const std::string& text) override { status_.show(text); }
-  void on_build(std::size_t commit, const bisect::BuildResult& build) override {
-    if (build.end == bisect::BuildEnd::kBuilt) return print("built", "", commit, build.seconds, "");
-    print("skipped", "", commit, build.seconds, build.reason);
-  }
-  void on_trial(std::size_t commit, const bisect::TrialOutcome& trial) override {
-    std::string more = trial.reason;
-    const char* word = "passed";
-    if (trial.end == bisect::TrialEnd::kBroken) word = "broken";
-    if (trial.end == bisect::TrialEnd::kSkipped) word = "skipped";
-    if (trial.end == bisect::TrialEnd::kFound) {
-      word = "found";
-      if (trial.signature != search_->signature()) more = "another bug: " + trial.signature;
-    }
-    print(word, std::to_string(search_->trials()), commit, trial.seconds, more);
-  }
-
- private:
-  void print(const char* word, const std::string& number, std::size_t commit, double seconds,
-             const std::string& more) {
-    const bisect::Commit& what = search_->graph().commit(commit);
-    std::string line = fmt::format("  {:>5} {:<8}{:>7.1f} s  {:.50}", number, word, seconds,
-                                   bisect::commit_text(what));
-    if (!more.empty()) line += ": " + more;
-    if (!search_->groups().empty()) {
-      const bisect::Group& best = search_->groups().front();
-      line += fmt::format("  [{:.0f} % {}]", 100 * best.chance,
-                          search_->graph().commit(best.commits.front()).id.substr(0, 12));
-    }
-    status_.clear();
-    fmt::print(out_, "{}\n", escape_for_terminal(line));
-    std::fflush(out_);
-  }
-
-  std::FILE* out_;
-  StatusLine status_;
-  const bisect::Search* search_ = nullptr;
-};
+// "8 % 2df048c554a8"
+std::string likeliest(const bisect::Search& search) {
+  if (search.groups().empty()) return "";
+  const bisect::Group& best = search.groups().front();
+  return fmt::format("{:.0f} % {}", 100 * best.chance,
+                     search.graph().commit(best.commits.front()).id.substr(0, 12));
+}
 
 class Run {
  public:
@@ -165,27 +142,60 @@ class Run {
     fmt::print(out_, "{} commits between good and bad; {}\n", graph->size(),
                files_.directory.string());
     std::fflush(out_);
-    bisect::CommandTester tester({question.range.repository, files_.tree(), files_.logs(),
-                                  question.build, question.run, question.range.good[0].id},
-                                 interrupted);
+    return question.vm ? with_vms(question, *graph, options.max_trials)
+                       : with_commands(question, *graph, options.max_trials);
+  }
+
+ private:
+  static bisect::SearchSettings settings_of(const bisect::Question& question) {
     bisect::SearchSettings settings;
     settings.confidence = question.confidence;
     settings.signature = question.signature;
-    settings.keeps_kernels = false;
+    settings.keeps_kernels = question.vm.has_value();
+    return settings;
+  }
+
+  Result<int> with_commands(const bisect::Question& question, const bisect::CommitGraph& graph,
+                            std::uint32_t max_trials) {
+    bisect::CommandTester tester({question.range.repository, files_.tree(), files_.logs(),
+                                  question.build, question.run, question.range.good[0].id},
+                                 interrupted);
     Result<bisect::Stop> stop = bisect::Stop::kInterrupted;
-    Speaker speaker(out_);
-    bisect::Bisection bisection(*graph, settings, journal_, tester, speaker);
+    Speaker speaker(out_, likeliest);
+    bisect::Bisection bisection(graph, settings_of(question), journal_, tester, speaker);
     speaker.watch(bisection.search());
     if (auto ready = tester.prepare([&](const std::string& text) { speaker.on_status(text); });
         ready) {
-      stop = bisection.run(options.max_trials, interrupted);
+      stop = bisection.run(max_trials, interrupted);
     } else if (!interrupted()) {
       stop = tl::make_unexpected(ready.error());
     }
     return tell(question.range, bisection.search(), stop);
   }
 
- private:
+  Result<int> with_vms(const bisect::Question& question, const bisect::CommitGraph& graph,
+                       std::uint32_t max_trials) {
+    auto recipe = KernelRecipe::open(files_.recipe());
+    if (!recipe) return tl::make_unexpected(recipe.error());
+    auto top = bisect::top_of(question.range.repository);
+    if (!top) return tl::make_unexpected(top.error());
+    const auto kernel_of = [&](const bisect::Commit& commit) {
+      return recipe->kernel(kernel_name(commit), "git:" + top->string() + "@" + commit.id);
+    };
+    const bisect::Search* search = nullptr;
+    const auto signature = [&] { return search->signature(); };
+    Speaker speaker(out_, likeliest);
+    auto testing = VmTesting::open(
+        common_, {*question.vm, files_.recipe(), files_.logs(), kernel_of, signature},
+        speaker.status());
+    if (!testing) return tl::make_unexpected(testing.error());
+    bisect::Bisection bisection(graph, settings_of(question), journal_, (*testing)->tester(),
+                                speaker);
+    search = &bisection.search();
+    speaker.watch(bisection.search());
+    return tell(question.range, bisection.search(), bisection.run(max_trials, interrupted));
+  }
+
   std::string again() const {
     return fmt::format("{} bisect --resume {}", shell_word(common_.program),
                        shell_word(files_.directory.string()));
@@ -248,6 +258,30 @@ Result<kernel::TreeLock> lock(const Files& files) {
   return usage(files.directory.string() + " is at work already, in another process");
 }
 
+// Puts the trial into the question, and gives what its kernels are made like.
+Result<KernelSpec> ask_for_vms(const CommonOptions& common, const TrialOptions& options,
+                               bisect::Question& question) {
+  auto session = Session::open(common);
+  if (!session) return tl::make_unexpected(session.error());
+  auto trial = vm_trial(**session, options);
+  if (!trial) return tl::make_unexpected(trial.error());
+  auto machine = (*session)->machine_that_fits(trial->machine);
+  if (!machine) return tl::make_unexpected(machine.error());
+  auto kernel = kernel_like(**session, options);
+  if (!kernel) return kernel;
+  // A bad line shall not be met after the first hour.
+  for (const fs::path& patch : kernel->patches) {
+    auto text = kernel::read_text(patch);
+    if (!text) return tl::make_unexpected(text.error());
+    auto files = kernel::files_of({patch, std::move(*text)});
+    if (!files) return tl::make_unexpected(files.error());
+  }
+  if (question.signature.empty()) question.signature = bisect::case_signature(*trial);
+  question.vm = std::move(*trial);
+  kernel->source = "git:" + question.range.repository.string() + "@" + question.range.bad.id;
+  return kernel;
+}
+
 Result<int> start(const CommonOptions& common, const BisectOptions& options) {
   bisect::Question question;
   auto range = bisect::find_range(options.repository, options.good, options.bad);
@@ -262,12 +296,23 @@ Result<int> start(const CommonOptions& common, const BisectOptions& options) {
   question.seed = options.seed != 0 ? options.seed : trial_seed(std::random_device{}(), 1);
   question.build = options.build;
   question.run = options.run;
+  std::optional<KernelSpec> kernel;
+  if (options.trial.is_given()) {
+    auto asked = ask_for_vms(common, options.trial, question);
+    if (!asked) return tl::make_unexpected(asked.error());
+    kernel = std::move(*asked);
+  }
   auto directory =
       Session::directory_in(root_of(common), question.range.repository.filename().string());
   if (!directory) return tl::make_unexpected(directory.error());
   const Files files{*directory};
   auto held = lock(files);
   if (!held) return tl::make_unexpected(held.error());
+  // Before the question: who goes on needs both.
+  if (kernel) {
+    auto recipe = KernelRecipe::keep(*kernel, files.recipe());
+    if (!recipe) return tl::make_unexpected(recipe.error());
+  }
   auto journal = bisect::Journal::open(files.journal());
   if (!journal) return tl::make_unexpected(journal.error());
   if (auto written = journal->append(question); !written) {
@@ -292,6 +337,9 @@ Result<int> go_on(const CommonOptions& common, const BisectOptions& options) {
     return usage(files->directory.string() + " was killed before it began; start it again");
   }
   bisect::Question question = bisect::question_of(journal->records());
+  if (question.vm && !(options.run + options.build).empty()) {
+    return usage("its trials are VMs: --run and --build belong to another bisection");
+  }
   const auto replace = [](std::string& old, const std::string& text) {
     if (!text.empty()) old = text;
   };
@@ -315,10 +363,23 @@ void check(const BisectOptions& options) {
   const auto need = [](const char* name, bool is_there, const char* why) {
     if (!is_there) throw CLI::ValidationError(name, why);
   };
-  if (options.resume) return;
+  const bool in_vms = options.trial.is_given();
+  if (options.resume) {
+    if (in_vms || options.trial.has_more()) {
+      throw CLI::ValidationError("--resume", "goes on with the trials that it had");
+    }
+    return;
+  }
+  if (!in_vms && options.trial.has_more()) {
+    throw CLI::ValidationError("--case or --workload", "is missing: what runs in the VMs?");
+  }
   need("--good", !options.good.empty(), "is missing: a revision that does not have the bug");
   need("--bad", !options.bad.empty(), "is missing: a revision that has the bug");
-  need("--run", !options.run.empty(), "is missing: the command that is one trial");
+  need("--case, --workload or --run", in_vms || !options.run.empty(),
+       "is missing: what is one trial?");
+  if (in_vms && !(options.run + options.build).empty()) {
+    throw CLI::ValidationError("--run and --build", "have no meaning with --case or --workload");
+  }
 }
 
 void add_range_options(CLI::App& command, BisectOptions& options) {
@@ -351,13 +412,15 @@ void add_bisect_command(CLI::App& app, CommonOptions& common, int& code) {
   auto options = std::make_shared<BisectOptions>();
   add_range_options(*command, *options);
   command->add_option("--run", options->run, "One trial: a command for sh (exit codes see below)");
+  add_trial_options(*command, options->trial, common);
   command->add_option("--build", options->build, "A command for sh that is run before the trials");
   command
       ->add_option("--confidence", options->confidence,
                    "Stop when a commit is the culprit with this chance (default: 0.95)")
       ->check(CLI::Range(0.5, 0.9999, "0.5 to 0.9999"));
   command->add_option("--signature", options->signature,
-                      "What counts as the bug (default: what the bad end shows first)");
+                      "What counts as the bug (default: what the case expects, or what the bad end "
+                      "shows first)");
   command
       ->add_option("--max-trials", options->max_trials,
                    "Stop after so many, those before a --resume included")

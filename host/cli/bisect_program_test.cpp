@@ -133,11 +133,55 @@ TEST_F(BisectProgram, BadInputIsAUsageErrorThatHelps) {
   expect({"--repo", repository, "--good", "master", "--bad", "start", "--run", "x"}, "mixed up");
   expect({"--repo", "/nonexistent", "--good", "a", "--bad", "b", "--run", "x"}, "/nonexistent");
   expect({"--confidence", "95"}, "0.9999");
+  const std::vector<std::string> range = {"--repo", repository, "--good",
+                                          "start",  "--bad",    "master"};
+  const auto expect_vm = [&](std::vector<std::string> args, const char* says) {
+    args.insert(args.begin(), range.begin(), range.end());
+    expect(args, says);
+  };
+  expect_vm({"--case", "uffd-thp-migratoin"}, "uffd-thp-migration");
+  expect_vm({"--workload", "migrate-verifi"}, "migrate-verify");
+  expect_vm({"--workload", "migrate-verify", "--param", "backing=paper"}, "backing");
+  expect_vm({"--workload", "migrate-verify", "--machine", "numa7"}, "numa");
+  expect_vm({"--workload", "migrate-verify", "--widen", "f:x"}, "MIN-MAX");
+  expect_vm({"--workload", "migrate-verify", "--bugs", "x"}, "no switches");
+  expect_vm({"--workload", "migrate-verify", "--kernel-config", "debian-6.1"}, "package");
+  expect_vm({"--workload", "migrate-verify", "--with-patch", "/nonexistent"}, "/nonexistent");
+  expect_vm({"--workload", "migrate-verify", "--run", "true"}, "--run");
+  expect_vm({"--machine", "numa2"}, "--case or --workload");
+  expect({"--resume", "--case", "uffd-thp-migration"}, "goes on with the trials that it had");
   expect({"--resume", "/nonexistent"}, "no bisection in /nonexistent");
   expect({"--resume", "--good", "a"}, "--good");
   // Nothing of that has begun anything.
   EXPECT_FALSE(fs::exists(scratch_.path() / "state"));
   EXPECT_THAT(bisect({"--help"}).output_tail, HasSubstr("MMQUAKE_SIGNATURE"));
+}
+
+// `git bisect run` would take 2 for "bad".
+TEST_F(BisectProgram, WhatIsNoVerdictStopsGitBisect) {
+  for (const std::vector<std::string>& args :
+       {std::vector<std::string>{"bisect-run"},
+        {"bisect-run", "--nonsense"},
+        {"bisect-run", "--case", "none-such"},
+        {"bisect-run", "--workload", "migrate-verify", "--trials", "0"}}) {
+    std::vector<std::string> words = {MMQUAKE_BINARY_DIR "/mmquake"};
+    words.insert(words.end(), args.begin(), args.end());
+    const auto done = run_command({words, {}, {}});
+    ASSERT_TRUE(done) << done.error().message;
+    EXPECT_EQ(done->exit_code, 128) << done->output_tail;
+  }
+}
+
+TEST_F(BisectProgram, APatchThatIsNoneIsAUsageError) {
+  const fs::path file = scratch_.path() / "no.patch";
+  std::ofstream(file) << "nothing\n";
+  const auto done = run_command({{MMQUAKE_BINARY_DIR "/mmquake", "patch", "test", file.string(),
+                                  "--case", "uffd-thp-migration"},
+                                 {},
+                                 {}});
+  ASSERT_TRUE(done) << done.error().message;
+  EXPECT_EQ(done->exit_code, 2) << done->output_tail;
+  EXPECT_THAT(done->output_tail, HasSubstr("no changes in it"));
 }
 
 }  // namespace

@@ -30,6 +30,9 @@ struct RunOptions {
 // Runs a workload; exit code 0 passed, 1 found, 3 broken, 4 skipped.
 int run_workload(const CommonOptions& common, const RunOptions& options);
 
+// What the options ask of the guest, as far as that can be checked here; without a seed.
+Result<GuestPlan> guest_plan(const Session& session, const RunOptions& options);
+
 // The command that repeats one trial of it.
 std::string run_repeat_command(const CommonOptions& common, const RunOptions& options,
                                std::uint64_t seed);

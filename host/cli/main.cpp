@@ -37,7 +37,9 @@ constexpr const char* kExamples =
     "  mmquake bench pin                         what does nth_page() cost?\n"
     "  mmquake run migrate-verify --kernel clean --seconds 120\n"
     "  mmquake soak nightly --for 8h             everything, all night\n"
-    "  mmquake bisect --good v6.1 --bad v6.2 --run ./test.sh    which commit brought it?\n"
+    "  mmquake bisect --good v6.1 --bad v6.2 --case uffd-thp-migration    which commit brought "
+    "it?\n"
+    "  mmquake patch test fix.mbox --case uffd-thp-migration --kernel dir:/src/linux    mended?\n"
     "\nExit codes: 0 as expected, 1 a finding where none was expected or none where one was,\n"
     "2 usage, 3 broken (harness or host), 4 skipped, 128+n ended by signal n.\n";
 
@@ -440,7 +442,7 @@ int usage_error(CLI::App& app, const CLI::ParseError& error, int argc, char** ar
     break;
   }
   fmt::print(stderr, "mmquake: {}\nRun with --help to see what it takes.\n", error.what());
-  return kExitUsage;
+  return app.got_subcommand("bisect-run") ? kExitStopsGitBisect : kExitUsage;
 }
 
 int run_main(int argc, char** argv) {
@@ -480,6 +482,8 @@ int run_main(int argc, char** argv) {
   add_store_readers(app, common, stored, code);
   add_replays(app, common, stored, code);
   add_bisect_command(app, common, code);
+  add_bisect_run_command(app, common, code);
+  add_patch_command(app, common, code);
   add_bench(app, common, bench_pin_options, code);
   add_kernel_command(app, common.json, code);
   add_doctor_command(app, common.json, code);

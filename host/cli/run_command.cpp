@@ -13,29 +13,6 @@
 namespace mmquake {
 namespace {
 
-Result<GuestPlan> guest_plan(const Session& session, const RunOptions& options) {
-  GuestPlan guest;
-  auto params = parse_params(options.params);
-  if (!params) return tl::make_unexpected(params.error());
-  if (auto fits = session.workloads().check_params(options.workload, *params); !fits) {
-    return tl::make_unexpected(fits.error());
-  }
-  if (options.workload == kComposeWorkload) {
-    if (const auto wrong = objection(Composition::from_params(*params))) {
-      return usage(*wrong + " (mmquake compose --space shows what goes together)");
-    }
-  }
-  guest.workload = options.workload;
-  guest.params = *params;
-  guest.seconds = options.seconds;
-  for (const std::string& text : options.widen) {
-    auto site = parse_widen(text);
-    if (!site) return tl::make_unexpected(site.error());
-    guest.widen.push_back(*site);
-  }
-  return guest;
-}
-
 int exit_code_of(const std::vector<ReportedTrial>& trials) {
   // Broken first: nothing else that this run says can be trusted to be complete.
   for (Outcome outcome : {Outcome::kBroken, Outcome::kFound, Outcome::kSkipped}) {
@@ -125,6 +102,29 @@ int debug_run(Session& session, const RunOptions& options) {
 }
 
 }  // namespace
+
+Result<GuestPlan> guest_plan(const Session& session, const RunOptions& options) {
+  GuestPlan guest;
+  auto params = parse_params(options.params);
+  if (!params) return tl::make_unexpected(params.error());
+  if (auto fits = session.workloads().check_params(options.workload, *params); !fits) {
+    return tl::make_unexpected(fits.error());
+  }
+  if (options.workload == kComposeWorkload) {
+    if (const auto wrong = objection(Composition::from_params(*params))) {
+      return usage(*wrong + " (mmquake compose --space shows what goes together)");
+    }
+  }
+  guest.workload = options.workload;
+  guest.params = *params;
+  guest.seconds = options.seconds;
+  for (const std::string& text : options.widen) {
+    auto site = parse_widen(text);
+    if (!site) return tl::make_unexpected(site.error());
+    guest.widen.push_back(*site);
+  }
+  return guest;
+}
 
 std::string run_repeat_command(const CommonOptions& common, const RunOptions& options,
                                std::uint64_t seed) {

@@ -22,20 +22,6 @@
 namespace mmquake {
 namespace {
 
-Result<> check_bugs(const KernelSpec& kernel, const std::vector<std::string>& bugs) {
-  for (const std::string& bug : bugs) {
-    if (std::find(kernel.bugs.begin(), kernel.bugs.end(), bug) != kernel.bugs.end()) continue;
-    if (kernel.bugs.empty()) {
-      return usage(
-          fmt::format("kernel '{}' has no switches, so --bugs {} cannot be put on; use "
-                      "--kernel specimen",
-                      kernel.name, bug));
-    }
-    return tl::make_unexpected(unknown_name("switch", bug, kernel.bugs));
-  }
-  return {};
-}
-
 std::string progress_text(const std::string& kernel, const Progress& progress) {
   return fmt::format("kernel {}: {}", kernel, to_text(progress));
 }
@@ -54,6 +40,20 @@ std::string status_text(const ReportedTrial& trial, const TrialStatus& status) {
 }
 
 }  // namespace
+
+Result<> check_bugs(const KernelSpec& kernel, const std::vector<std::string>& bugs) {
+  for (const std::string& bug : bugs) {
+    if (std::find(kernel.bugs.begin(), kernel.bugs.end(), bug) != kernel.bugs.end()) continue;
+    if (kernel.bugs.empty()) {
+      return usage(
+          fmt::format("kernel '{}' has no switches, so --bugs {} cannot be put on; use "
+                      "--kernel specimen",
+                      kernel.name, bug));
+    }
+    return tl::make_unexpected(unknown_name("switch", bug, kernel.bugs));
+  }
+  return {};
+}
 
 int fail(const Error& error) {
   const bool colour = wants_colour(stderr);
@@ -130,36 +130,49 @@ Result<TrialPlan> Session::prepare(const std::string& kernel, const std::string&
                                    const std::optional<Payload>& payload) {
   auto kernel_spec = catalogue_.kernel(kernel);
   if (!kernel_spec) return tl::make_unexpected(kernel_spec.error());
-  auto machine_spec = catalogue_.machine(machine);
+  auto machine_spec = machine_that_fits(machine);
   if (!machine_spec) return tl::make_unexpected(machine_spec.error());
   if (auto known = check_bugs(*kernel_spec, bugs); !known) {
     return tl::make_unexpected(known.error());
   }
-  if (auto fits = fits_host(*machine_spec, host_available_mib()); !fits) {
-    return tl::make_unexpected(fits.error());
-  }
-  TrialPlan plan;
-  plan.machine = *machine_spec;
-  plan.bugs = bugs;
-  plan.kernel_boot_args = kernel_spec->boot_args;
   StatusLine status(human());
   auto artifact = kernels_.obtain(
       *kernel_spec,
       [&](const Progress& progress) { status.show(progress_text(kernel_spec->name, progress)); },
       interrupted);
   if (!artifact) return tl::make_unexpected(artifact.error());
-  plan.kernel = *artifact;
+  return plan_for(*kernel_spec, *artifact, *machine_spec, bugs, payload, status);
+}
+
+Result<MachineSpec> Session::machine_that_fits(const std::string& name) const {
+  auto machine = catalogue_.machine(name);
+  if (!machine) return machine;
+  if (auto fits = fits_host(*machine, host_available_mib()); !fits) {
+    return tl::make_unexpected(fits.error());
+  }
+  return machine;
+}
+
+Result<TrialPlan> Session::plan_for(const KernelSpec& kernel, const KernelArtifact& artifact,
+                                    const MachineSpec& machine,
+                                    const std::vector<std::string>& bugs,
+                                    const std::optional<Payload>& payload, StatusLine& status) {
+  TrialPlan plan;
+  plan.machine = machine;
+  plan.bugs = bugs;
+  plan.kernel_boot_args = kernel.boot_args;
+  plan.kernel = artifact;
   status.show("writing the initramfs");
   InitramfsContents contents;
   contents.init = guest_binary();
-  if (!artifact->widener.empty()) contents.widener = artifact->widener;
-  contents.modules = artifact->modules;
+  if (!artifact.widener.empty()) contents.widener = artifact.widener;
+  contents.modules = artifact.modules;
   contents.payload = payload;
   auto image = cached_initramfs(contents, cache_dir() / "initramfs");
   if (!image) return tl::make_unexpected(image.error());
   plan.initramfs = *image;
   status.show("choosing the accelerator: does a kernel boot under KVM?");
-  auto chosen = accelerator(*artifact, *image);
+  auto chosen = accelerator(artifact, *image);
   if (!chosen) return tl::make_unexpected(chosen.error());
   plan.accelerator = chosen->accelerator;
   status.clear();

@@ -24,6 +24,8 @@
 
 namespace mmquake {
 
+class StatusLine;
+
 struct CommonOptions {
   std::string program = "mmquake";        // argv[0], for the command that repeats a run
   std::string connect = "qemu:///embed";  // libvirt URI
@@ -70,6 +72,13 @@ class Session {
                             const std::vector<std::string>& bugs,
                             const std::optional<Payload>& payload = std::nullopt);
 
+  // The machine of that name, if this host can hold it.
+  Result<MachineSpec> machine_that_fits(const std::string& name) const;
+  // What prepare() does after the kernel is there. `kernel` says how it is booted.
+  Result<TrialPlan> plan_for(const KernelSpec& kernel, const KernelArtifact& artifact,
+                             const MachineSpec& machine, const std::vector<std::string>& bugs,
+                             const std::optional<Payload>& payload, StatusLine& status);
+
   // A fresh directory runs/TIME-LABEL for this run.
   Result<std::filesystem::path> run_directory(const std::string& label);
 
@@ -112,6 +121,9 @@ class Session {
   std::map<std::pair<std::string, std::string>, std::vector<std::string>>
       lines_;  // by key and site
 };
+
+// Usage error when the kernel has not all of the switches.
+Result<> check_bugs(const KernelSpec& kernel, const std::vector<std::string>& bugs);
 
 // The static guest binary: beside this program, or in ../lib/mmquake where that is installed.
 std::filesystem::path guest_binary();
