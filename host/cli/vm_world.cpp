@@ -34,7 +34,8 @@ Result<TrialResult> SessionVmWorld::run(TrialPlan plan, std::uint32_t number,
   trial.number = static_cast<int>(number);
   trial.of = 0;
   trial.plan = std::move(plan);
-  auto ran = session_.run_quietly(std::move(trial), observer);
+  KeptVm none;
+  auto ran = session_.run_quietly(std::move(trial), none, observer);
   if (!ran) return tl::make_unexpected(ran.error());
   return std::move(ran->result);
 }
