@@ -319,6 +319,13 @@ std::optional<std::string> objection(const Composition& composition) {
   if (!composition.has(Slot::kBacking)) {
     return "a composition needs a backing";
   }
+  if (!composition.has(Slot::kMover) && !composition.has(Slot::kDisturber)) {
+    return "nothing moves or disturbs the memory";
+  }
+  return clash(composition);
+}
+
+std::optional<std::string> clash(const Composition& composition) {
   for (const Slot slot : kAllSlots) {
     if (std::optional<std::string> wrong = misfit(composition, slot)) {
       return wrong;
@@ -334,9 +341,6 @@ std::optional<std::string> objection(const Composition& composition) {
     if (!composition.has(Slot::kDisturber) || at(first) >= at(second)) {
       return "disturber must come before disturber2 in the list, and differ from it";
     }
-  }
-  if (!composition.has(Slot::kMover) && !composition.has(Slot::kDisturber)) {
-    return "nothing moves or disturbs the memory";
   }
   const Effects all = composition.effects();
   if ((all & kMayEmpty) != 0 && (all & kForks) != 0) {

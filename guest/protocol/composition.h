@@ -93,6 +93,8 @@ class Composition {
 
 // Why the composition says nothing, or would accuse an innocent kernel. nullopt: it may run.
 std::optional<std::string> objection(const Composition& composition);
+// The same of one that is not complete: what it has does not go together, whatever is added.
+std::optional<std::string> clash(const Composition& composition);
 
 // Has any allowed composition both words? A word of kDisturber may be either of the two.
 bool go_together(Slot slot, std::string_view word, Slot other_slot, std::string_view other);

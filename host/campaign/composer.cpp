@@ -4,9 +4,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <numeric>
 #include <random>
+#include <utility>
 
 namespace mmquake {
 namespace {
@@ -22,8 +24,9 @@ double none_share(Slot slot) {
     case Slot::kDisturber:
       return 0.15;
     case Slot::kDisturber2:
-    case Slot::kWatcher:
       return 0.5;
+    case Slot::kWatcher:
+      return 0.35;
   }
   return 0;
 }
@@ -80,32 +83,51 @@ double Composer::weight(Slot slot, const std::string& word) const {
   return kFloor + mean + bound;
 }
 
+// One word for the slot, of those that go with what is there; nothing if none does.
+void Composer::fill(Composition& composition, Slot slot, const Supply& supply, double at) const {
+  std::vector<std::pair<double, Composition>> choices;
+  double sum = 0;
+  for (const Ingredient& one : ingredients(slot)) {
+    Composition with = composition;
+    with.set(slot == Slot::kDisturber2 && !with.has(Slot::kDisturber) ? Slot::kDisturber : slot,
+             one.name);
+    order(with);
+    if (supply.lacks.contains(std::string(one.name)) || !serves(supply.machine, with) ||
+        clash(with)) {
+      continue;
+    }
+    sum += weight(slot, std::string(one.name));
+    choices.emplace_back(sum, std::move(with));
+  }
+  for (auto& [upto, with] : choices) {
+    if (at * sum < upto) {
+      composition = std::move(with);
+      return;
+    }
+  }
+}
+
 Result<Composition> Composer::draw(std::uint64_t seed, const std::set<MachineTrait>& machine,
                                    const std::string& kernel) const {
   std::mt19937_64 random(seed);
   const auto lacks = lacks_.find(kernel);
-  const auto lacking = [&](const Composition& one) {
-    return lacks != lacks_.end() && std::any_of(kAllSlots.begin(), kAllSlots.end(), [&](Slot slot) {
-             return lacks->second.contains(one[slot]);
-           });
-  };
+  const Supply supply{machine, lacks == lacks_.end() ? std::set<std::string>() : lacks->second};
   for (int i = 0; i < kTries; ++i) {
     Composition out;
-    for (const Slot slot : kAllSlots) {
-      if (unit(random) < none_share(slot)) continue;
-      const auto words = ingredients(slot);
-      std::vector<double> upto;
-      for (const Ingredient& one : words) {
-        upto.push_back((upto.empty() ? 0 : upto.back()) + weight(slot, std::string(one.name)));
-      }
-      const double at = unit(random) * upto.back();
-      const auto hit = std::upper_bound(upto.begin(), upto.end(), at);
-      const auto index =
-          std::min<std::size_t>(static_cast<std::size_t>(hit - upto.begin()), words.size() - 1);
-      out.set(slot, words[index].name);
+    fill(out, Slot::kBacking, supply, unit(random));
+    // In any order: who comes first may rule out what comes later. But one disturber before the
+    // other.
+    std::array<Slot, 3> rest{Slot::kMover, Slot::kDisturber, Slot::kWatcher};
+    for (std::size_t left = rest.size(); left > 1; --left) {
+      const auto pick = static_cast<std::size_t>(unit(random) * static_cast<double>(left));
+      std::swap(rest[left - 1], rest[pick]);
     }
-    order(out);
-    if (!objection(out) && serves(machine, out) && !lacking(out)) return out;
+    for (const Slot slot : {rest[0], rest[1], rest[2], Slot::kDisturber2}) {
+      const bool open = unit(random) < none_share(slot);
+      const double at = unit(random);
+      if (!open) fill(out, slot, supply, at);
+    }
+    if (!objection(out)) return out;
   }
   return broken("no composition fits this machine");
 }

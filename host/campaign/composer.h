@@ -31,8 +31,9 @@ struct ComposedTrial {
   bool new_log_shape = false;  // its kernel printed something new to the campaign
 };
 
-// Without learning each slot is drawn evenly among its words (kNoWord with a fixed chance), and a
-// draw that has an objection or that the machine cannot serve is drawn again.
+// Backing first, then mover, disturber and watcher in any order, then the second disturber; each
+// slot is left empty with a fixed chance, else drawn among the words that go with what is there
+// already and that the machine can serve: without learning evenly.
 //
 // With learning a word's weight is 1/4 + its mean reward + sqrt(ln N / n) / 2, N and n the trials
 // that have ended and those of them that had the word: the upper confidence bound of UCB1 (Auer,
@@ -66,6 +67,13 @@ class Composer {
     double trials = 0;
     double reward = 0;  // sum
   };
+  // What machine and kernel can do.
+  struct Supply {
+    const std::set<MachineTrait>& machine;
+    std::set<std::string> lacks;  // words
+  };
+  void fill(Composition& composition, Slot slot, const Supply& supply, double at) const;
+
   bool learns_;
   double trials_ = 0;
   std::map<std::pair<Slot, std::string>, Record> records_;
