@@ -175,10 +175,9 @@ TEST_F(BisectProgram, WhatIsNoVerdictStopsGitBisect) {
 TEST_F(BisectProgram, APatchThatIsNoneIsAUsageError) {
   const fs::path file = scratch_.path() / "no.patch";
   std::ofstream(file) << "nothing\n";
-  const auto done = run_command({{MMQUAKE_BINARY_DIR "/mmquake", "patch", "test", file.string(),
-                                  "--case", "uffd-thp-migration"},
-                                 {},
-                                 {}});
+  const std::string program = MMQUAKE_BINARY_DIR "/mmquake";
+  const auto done = run_command(
+      {{program, "patch", "test", file.string(), "--case", "uffd-thp-migration"}, {}, {}});
   ASSERT_TRUE(done) << done.error().message;
   EXPECT_EQ(done->exit_code, 2) << done->output_tail;
   EXPECT_THAT(done->output_tail, HasSubstr("no changes in it"));

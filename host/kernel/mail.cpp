@@ -31,10 +31,10 @@ bool is_mail(const std::string& text) {
 }
 
 int number_in(const std::string& info) {
-  static const std::regex kNumber(
+  static const std::regex pattern(
       "\nSubject: [^\n]{0,400}?\\[[^\\]\n]{0,100}?\\b([0-9]{1,4})/[0-9]");
   std::smatch found;
-  return std::regex_search(info, found, kNumber) ? std::stoi(found[1]) : 0;
+  return std::regex_search(info, found, pattern) ? std::stoi(found[1]) : 0;
 }
 
 Command with_input(const fs::path& folder, const std::vector<std::string>& words,
@@ -88,6 +88,7 @@ Result<std::vector<fs::path>> from_mails(const fs::path& file, const fs::path& f
                      [](const Mail& a, const Mail& b) { return a.number < b.number; });
   }
   std::vector<fs::path> out;
+  out.reserve(found.size());
   for (const Mail& mail : found) out.push_back(mail.patch);
   return out;
 }
