@@ -21,6 +21,7 @@
 #include "guest/runner/bug_switches.h"
 #include "guest/runner/crash.h"
 #include "guest/runner/evidence.h"
+#include "guest/runner/host_look.h"
 #include "guest/runner/requirements.h"
 #include "guest/runner/selftest_hook.h"
 
@@ -48,19 +49,34 @@ class SocketSink final : public RecordSink {
  public:
   SocketSink(int fd, std::int64_t answer_ns) : fd_(fd), answer_ns_(answer_ns) {}
   void send(const Record& record) override {
-    const bool waits = answer_ns_ > 0 && std::holds_alternative<FindingRecord>(record);
-    std::array<char, 16> answer{};
-    // One that came too late for an earlier finding.
-    while (waits && recv(fd_, answer.data(), answer.size(), MSG_DONTWAIT) > 0) {
+    const bool waits = std::holds_alternative<FindingRecord>(record);
+    if (waits) {
+      forget_answers();
     }
     write(encode(record));
-    pollfd answered{fd_, POLLIN, 0};
     if (waits) {
-      poll(&answered, 1, static_cast<int>(answer_ns_ / 1'000'000));
+      wait_for_answer();
+    }
+  }
+  void let_host_look() const {
+    if (answer_ns_ > 0) {
+      forget_answers();
+      write(encode(Hello{}));
+      wait_for_answer();
     }
   }
 
  private:
+  // Those that came too late.
+  void forget_answers() const {
+    std::array<char, 16> answer{};
+    while (recv(fd_, answer.data(), answer.size(), MSG_DONTWAIT) > 0) {
+    }
+  }
+  void wait_for_answer() const {
+    pollfd answered{fd_, POLLIN, 0};
+    poll(&answered, 1, static_cast<int>(answer_ns_ / 1'000'000));
+  }
   void write(const std::string& frame) const {
     for (std::size_t at = 0; at < frame.size();) {
       const ssize_t sent = ::send(fd_, frame.data() + at, frame.size() - at, MSG_NOSIGNAL);
@@ -74,6 +90,9 @@ class SocketSink final : public RecordSink {
   int fd_;
   std::int64_t answer_ns_;
 };
+
+// In the runner's process.
+const SocketSink* runners_sink = nullptr;
 
 // On the console; nothing without lockdep.
 void show_held_locks() {
@@ -162,8 +181,12 @@ class Supervisor {
       locks_shown_ = true;
     }
     send(finding);
+    ask();
+  }
+
+  // Answered, as any hello, with the plan: once the host has looked.
+  void ask() {
     if (outlet_.is_answered() && state_.muted.load() == 0) {
-      // Answered, as any hello, with the plan: once the host is done with the finding.
       send(Hello{});
       asked_ns_ = monotonic_ns();
     }
@@ -198,6 +221,8 @@ class Supervisor {
           done_ = true;
         } else if (std::holds_alternative<FindingRecord>(record)) {
           send_finding(record);
+        } else if (std::holds_alternative<Hello>(record)) {
+          ask();
         } else {
           send(record);
         }
@@ -310,6 +335,7 @@ class Supervisor {
   mark_crashes(state);
   selftest::set_shared_state(&state);
   SocketSink sink(socket, answer_ns);
+  runners_sink = &sink;
   {
     Trial trial(plan, registry, state, sink, widener);
     sink.send(trial.run());
@@ -347,6 +373,12 @@ Summary could_not_start(Outlet& outlet, const std::string& reason) {
 }
 
 }  // namespace
+
+void let_host_look() {
+  if (runners_sink != nullptr) {
+    runners_sink->let_host_look();
+  }
+}
 
 Summary supervise(const GuestPlan& plan, const Registry& registry, Outlet& outlet,
                   const SuperviseOptions& options) {

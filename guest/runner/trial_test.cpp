@@ -16,6 +16,7 @@
 #include <new>
 
 #include "guest/race/placement.h"
+#include "guest/runner/host_look.h"
 #include "guest/runner/supervisor.h"
 
 namespace mmquake {
@@ -277,6 +278,27 @@ TEST_F(TrialTest, TheGuestStaysAsItIsUntilTheHostHasSeenTheFinding) {
   const Summary summary = run();
   EXPECT_EQ(summary.outcome, Outcome::kFound);
   EXPECT_THAT(rescues_at_answer, testing::ElementsAre(0, 1));
+  munmap(shared, sizeof(std::atomic<int>));
+}
+
+TEST_F(TrialTest, AJudgeMayLetTheHostLookBeforeItUndoesSomething) {
+  void* shared = mmap(nullptr, sizeof(std::atomic<int>), PROT_READ | PROT_WRITE,
+                      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  ASSERT_NE(shared, MAP_FAILED);
+  auto* undone = new (shared) std::atomic<int>(0);
+  script.roles = {stuck_reader()};
+  script.judge = [fd = empty_pipe[1], undone](const Stuck&) -> std::optional<FindingRecord> {
+    let_host_look();
+    undone->store(write(fd, "x", 1) == 1 ? 1 : -1);
+    return std::nullopt;
+  };
+  script.rescue = [](const Stuck&) { return true; };
+  std::vector<int> undone_at_answer;
+  sink.on_answer = [&] { undone_at_answer.push_back(undone->load()); };
+  plan.max_rounds = 1;
+  EXPECT_EQ(run().outcome, Outcome::kPassed);
+  EXPECT_THAT(undone_at_answer, testing::ElementsAre(0));
+  EXPECT_EQ(undone->load(), 1);
   munmap(shared, sizeof(std::atomic<int>));
 }
 

@@ -31,9 +31,8 @@ std::string head() {
   return out;
 }
 
-const std::string& tail() {
-  static const std::string kTail(16, '\xff');
-  return kTail;
+std::string tail() {
+  return std::string(16, '\xff');
 }
 
 class FlattenedDump : public testing::Test {

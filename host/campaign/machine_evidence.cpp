@@ -9,6 +9,7 @@
 #include <system_error>
 
 #include "host/campaign/flattened_dump.h"
+#include "host/campaign/vmcoreinfo.h"
 #include "host/console/console.h"
 #include "host/console/debug_info.h"
 
@@ -35,14 +36,9 @@ std::optional<std::uint64_t> address_of(std::string_view text) {
   return value;
 }
 
-// Of a string in QEMU's monitor.
-std::string monitor_quoted(const std::string& text) {
-  std::string out = "\"";
-  for (const char c : text) {
-    if (c == '"' || c == '\\') out += '\\';
-    out += c;
-  }
-  return out + "\"";
+// Whether paging has five levels: bit 12 of CR4 (LA57).
+bool has_five_levels(std::string_view registers) {
+  return (address_of(value_of(registers, "CR4=")).value_or(0) & 0x1000) != 0;
 }
 
 // Whether the machine is stopped now, and runs again when told so.
@@ -85,12 +81,14 @@ void MachineEvidence::take_registers(Machine& machine) {
     }
     text += fmt::format("{}\n{}\n", command, answer->substr(0, kMaxRegisters));
   }
+  std::erase(text, '\r');  // QEMU's monitor is made for terminals
   const auto debug_info = DebugInfo::open(plan_.kernel.vmlinux);
   const std::vector<std::string> places = vcpu_places(text, [&](std::uint64_t address) {
     return debug_info ? (*debug_info)->symbols().place_of(address) : std::string();
   });
+  registers_ = escape_for_terminal(text);
   std::ofstream file(plan_.directory / "registers.txt");
-  file << escape_for_terminal(text) << std::flush;
+  file << registers_ << std::flush;
   if (!file) {
     lines_.emplace_back("no registers: cannot write registers.txt: is the disk full?");
     return;
@@ -108,10 +106,8 @@ void MachineEvidence::take_dump(Machine& machine) {
     return;
   }
   const fs::path flat = fs::absolute(plan_.directory) / "vmcore.flat";
-  auto answer = machine.monitor("dump-guest-memory -z " + monitor_quoted(flat.string()));
-  if (!answer || !answer->empty()) {
-    lines_.push_back("no dump: " +
-                     escape_for_terminal(answer ? answer->substr(0, 500) : answer.error().message));
+  if (auto dumped = machine.dump(flat); !dumped) {
+    lines_.push_back("no dump: " + escape_for_terminal(dumped.error().message));
     return;
   }
   auto size = unflatten(flat, plan_.directory / "vmcore");
@@ -120,14 +116,23 @@ void MachineEvidence::take_dump(Machine& machine) {
     lines_.push_back("no dump: " + size.error().message);
     return;
   }
-  lines_.push_back(fmt::format("vmcore: the guest's memory, {} MiB; to open it:", *size >> 20));
+  const fs::path vmcore = plan_.directory / "vmcore";
   if (plan_.kernel.vmlinux.empty()) {
-    lines_.emplace_back("  with the vmlinux of the distribution's package of debug information");
+    lines_.push_back(
+        fmt::format("vmcore: the guest's memory, {} MiB; it takes the vmlinux of the "
+                    "distribution's package of debug information to open it",
+                    *size >> 20));
     return;
   }
+  lines_.push_back(fmt::format("vmcore: the guest's memory, {} MiB; to open it:", *size >> 20));
+  const std::string vmlinux = debug_vmlinux(plan_.kernel).string();
   lines_.push_back(fmt::format("  mmquake kernel debug-info {}", plan_.kernel.name));
-  lines_.push_back(fmt::format("  crash {} {}", debug_vmlinux(plan_.kernel).string(),
-                               (plan_.directory / "vmcore").string()));
+  lines_.push_back(fmt::format("  crash {} {}", vmlinux, vmcore.string()));
+  const auto told = add_vmcoreinfo(vmcore, {.release = plan_.kernel.release,
+                                            .vmlinux = plan_.kernel.vmlinux,
+                                            .five_levels = has_five_levels(registers_)});
+  lines_.push_back(told ? fmt::format("  drgn -s {} -c {}", vmlinux, vmcore.string())
+                        : "  not with drgn: " + told.error().message);
 }
 
 bool MachineEvidence::take(Machine& machine, bool crashed) {

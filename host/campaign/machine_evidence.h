@@ -33,6 +33,7 @@ class MachineEvidence {
 
   const TrialPlan& plan_;
   bool taken_ = false;
+  std::string registers_;  // as QEMU prints them
   std::vector<std::string> lines_;
 };
 
@@ -40,8 +41,5 @@ class MachineEvidence {
 // names an address of the kernel's code, or gives nothing.
 std::vector<std::string> vcpu_places(std::string_view registers,
                                      const std::function<std::string(std::uint64_t)>& place);
-
-// How long a dump may take: QEMU answers nothing else meanwhile.
-inline constexpr std::chrono::milliseconds kDumpLimit{600'000};
 
 }  // namespace mmquake

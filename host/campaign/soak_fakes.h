@@ -28,6 +28,7 @@ class NoMachine final : public Machine {
   Result<> inject_nmi() override { return {}; }
   Result<> resume() override { return {}; }
   Result<std::string> monitor(const std::string&) override { return std::string(); }
+  Result<> dump(const std::filesystem::path&) override { return {}; }
   std::vector<VcpuTime> vcpu_times() override { return {}; }
   Result<> destroy() override { return {}; }
 };

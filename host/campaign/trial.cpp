@@ -98,7 +98,7 @@ Result<> Watch::open(KeptVm& vm) {
 }
 
 Result<> Watch::greet(const Hello& hello, Machine& machine) {
-  if (phase_ == Phase::kEnding && turn_ > 0) {
+  if (phase_ == Phase::kEnding && turn_ > 0 && !hello.kernel.empty()) {
     waits_ = true;
     return {};
   }
@@ -129,7 +129,11 @@ Result<> Watch::take_record(Record record, Machine& machine) {
     records_ << json << '\n' << std::flush;
     records_bytes_ += json.size() + 1;
   }
-  if (auto* hello = std::get_if<Hello>(&record)) return greet(*hello, machine);
+  if (auto* hello = std::get_if<Hello>(&record)) {
+    // One that names no kernel asks the host to look before something is undone.
+    if (seen_.hello && hello->kernel.empty()) take_evidence(machine, false);
+    return greet(*hello, machine);
+  }
   if (auto* beat = std::get_if<Heartbeat>(&record)) {
     if (!seen_.workload_uptime_s && beat->time_s > 0) {
       seen_.workload_uptime_s = beat->uptime_s - beat->time_s;
@@ -353,7 +357,6 @@ BootRequest boot_request(const TrialPlan& plan) {
   request.directory = plan.directory;
   request.boot_args = plan.kernel_boot_args;
   request.gdb_socket = plan.gdb_socket;
-  if (plan.dump) request.monitor_limit = kDumpLimit;
   // An Oops that holds a lock would become endless soft lockups; all CPUs' backtraces with a
   // panic; an NMI turns a dead-quiet guest into a panic (dossiers, PLATFORM.md).
   for (const char* arg : {"oops=panic", "panic_print=0x40", "unknown_nmi_panic"}) {

@@ -33,7 +33,7 @@ struct TrialPlan {
   std::string repeat_command;
   bool dump = false;                 // a finding leaves the guest's memory beside its report
   std::filesystem::path gdb_socket;  // as of BootRequest
-  bool keeps_vm = false;  // once it has passed, the VM may run another
+  bool keeps_vm = false;             // once it has passed, the VM may run another
 };
 
 // A VM that has run trials, all of which passed, and waits for another of the same kernel, machine,

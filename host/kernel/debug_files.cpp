@@ -139,14 +139,18 @@ class DebugMerger {
         add(words, name, "new");
         continue;
       }
-      words.insert(words.end(),
-                   {"--update-section", name + "=" + (scratch_ / "new").string() + name});
+      words.insert(words.end(), {"--update-section", in_file(name, "new")});
     }
     words.insert(words.end(), {vmlinux, to});
     return run(words);
   }
 
  private:
+  // "NAME=FILE", for objcopy.
+  std::string in_file(const std::string& name, const char* prefix) const {
+    return fmt::format("{}={}{}", name, (scratch_ / prefix).string(), name);
+  }
+
   Result<> run(std::vector<std::string> words) {
     const std::string name = words[0];
     Command command;
@@ -159,16 +163,15 @@ class DebugMerger {
   Result<> dump(const fs::path& file, const std::set<std::string>& sections, const char* prefix) {
     std::vector<std::string> words = {"objcopy"};
     for (const std::string& name : sections) {
-      words.insert(words.end(),
-                   {"--dump-section", name + "=" + (scratch_ / prefix).string() + name});
+      words.insert(words.end(), {"--dump-section", in_file(name, prefix)});
     }
     words.insert(words.end(), {file, "/dev/null"});
     return run(words);
   }
 
   void add(std::vector<std::string>& words, const std::string& name, const char* prefix) const {
-    words.insert(words.end(), {"--add-section", name + "=" + (scratch_ / prefix).string() + name,
-                               "--set-section-flags", name + "=readonly,debug"});
+    words.insert(words.end(), {"--add-section", in_file(name, prefix), "--set-section-flags",
+                               name + "=readonly,debug"});
   }
 
   fs::path scratch_;
@@ -188,7 +191,15 @@ Result<> copy_scripts(const fs::path& script, const fs::path& to, Reporter& repo
   if (auto done = reporter.output_of("cp", command); !done) {
     return tl::make_unexpected(done.error());
   }
-  return {};
+  // They refuse to work for a kernel that was configured without types, and here they have them.
+  const fs::path constants = to / "scripts/gdb/linux/constants.py";
+  auto text = read_text(constants);
+  if (!text) return tl::make_unexpected(text.error());
+  constexpr std::string_view kReduced = "LX_CONFIG_DEBUG_INFO_REDUCED = 1";
+  if (const std::size_t at = text->find(kReduced); at != std::string::npos) {
+    text->replace(at, kReduced.size(), "LX_CONFIG_DEBUG_INFO_REDUCED = 0");
+  }
+  return write_text(constants, *text);
 }
 
 }  // namespace
@@ -205,6 +216,20 @@ std::optional<KernelDebugFiles> read_debug_files(const fs::path& dir) {
   KernelDebugFiles out{dir / "source", dir / "vmlinux", {}};
   if (fs::exists(dir / kScript, error)) out.gdb_script = dir / kScript;
   return out;
+}
+
+Result<std::vector<ModuleFile>> type_files(const fs::path& types, const fs::path& source) {
+  auto text = read_text(types);
+  if (!text) return tl::make_unexpected(text.error());
+  auto pid = read_text(source / "include/linux/pid.h");
+  if (!pid) return tl::make_unexpected(pid.error());
+  // crash reads as much of a struct pid as sizeof says, and then takes the number of the first
+  // namespace out of it, which is behind that since the array has no size any more.
+  constexpr std::string_view kFlexible = "struct upid numbers[];";
+  if (const std::size_t at = pid->find(kFlexible); at != std::string::npos) {
+    pid->replace(at, kFlexible.size(), "struct upid numbers[1];");
+  }
+  return std::vector<ModuleFile>{{"types.c", *text}, {"pid.h", *pid}};
 }
 
 Result<> keep_debug_files(const DebugParts& parts, const fs::path& dir, Reporter& reporter) {

@@ -13,8 +13,10 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "guest/protocol/result.h"
+#include "host/kernel/kbuild.h"
 #include "host/kernel/kernel_store.h"
 #include "host/kernel/reporter.h"
 
@@ -29,6 +31,10 @@ std::optional<KernelDebugFiles> read_debug_files(const std::filesystem::path& di
 inline constexpr const char* kTypeFlags =
     "-g -femit-struct-debug-detailed=any -fno-eliminate-unused-debug-types "
     "-fno-eliminate-unused-debug-symbols";
+
+// The file that is compiled so, `types`, and what of the kernel's headers it needs in another form.
+Result<std::vector<ModuleFile>> type_files(const std::filesystem::path& types,
+                                           const std::filesystem::path& source);
 
 struct DebugParts {
   std::filesystem::path vmlinux;     // the artifact's

@@ -34,6 +34,7 @@ FakeKernel::FakeKernel() {
   write("source/Makefile", text_of(kTestData / "fake_kernel.mk"));
   write("source/scripts/olddefconfig.awk", text_of(kTestData / "olddefconfig.awk"));
   write("source/Kconfig", "config MODULES\nconfig SMP\nconfig NUMA SMP\nconfig NR_CPUS SMP\n");
+  write("source/include/linux/pid.h", "struct pid { int level; struct upid numbers[]; };\n");
   write("on.config", "CONFIG_MODULES=y\nCONFIG_SMP=y\n");
   write_object("mm/rmap", "rmap one");
   write_object("mm/swap", "swap one");

@@ -175,21 +175,22 @@ Result<> Kbuild::compile() {
   return write_text(list, text);
 }
 
-Result<fs::path> Kbuild::object(const ModuleFile& file, const fs::path& folder,
+Result<fs::path> Kbuild::object(const std::vector<ModuleFile>& files, const fs::path& folder,
                                 const std::string& flags) {
   if (auto gone = remove_path(folder); !gone) return tl::make_unexpected(gone.error());
-  const std::string object = fs::path(file.name).replace_extension(".o");
-  const ModuleFile rules = {"Kbuild",
-                            fmt::format("obj-m := {}\nccflags-y := -I$(srctree)\n", object)};
-  for (const ModuleFile* one : {&file, &rules}) {
-    if (auto written = write_text(folder / one->name, one->text); !written) {
+  const std::string& name = files.at(0).name;
+  const std::string object = fs::path(name).replace_extension(".o");
+  std::vector<ModuleFile> all = files;
+  all.push_back({"Kbuild", fmt::format("obj-m := {}\nccflags-y := -I$(srctree)\n", object)});
+  for (const ModuleFile& one : all) {
+    if (auto written = write_text(folder / one.name, one.text); !written) {
       return tl::make_unexpected(written.error());
     }
   }
   if (auto done = run("prepare the kernel's headers", make({"prepare"}, ""), nullptr); !done) {
     return tl::make_unexpected(done.error());
   }
-  auto done = run("compile " + file.name, make({"M=" + folder.string(), object}, flags), nullptr);
+  auto done = run("compile " + name, make({"M=" + folder.string(), object}, flags), nullptr);
   if (!done) return tl::make_unexpected(done.error());
   return folder / object;
 }

@@ -44,9 +44,10 @@ class Kbuild {
   // bzImage, vmlinux, and what external modules are built against.
   Result<> compile();
 
-  // Compiles one file in the folder `folder`, which holds nothing else, as if it were a module's;
-  // gives the object. `flags` come last. Needs no more than a configuration.
-  Result<std::filesystem::path> object(const ModuleFile& file, const std::filesystem::path& folder,
+  // Compiles the first of the files in the folder `folder`, which holds nothing else, as if it were
+  // a module's; gives the object. `flags` come last. Needs no more than a configuration.
+  Result<std::filesystem::path> object(const std::vector<ModuleFile>& files,
+                                       const std::filesystem::path& folder,
                                        const std::string& flags);
 
   // Makes the kernel's commands for gdb, after object(); gives vmlinux-gdb.py, beside whose target

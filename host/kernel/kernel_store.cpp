@@ -103,7 +103,7 @@ Result<> make_debug_files(const fs::path& cache, const KernelArtifact& artifact,
                           BuildTree& tree, Reporter& reporter) {
   if (auto set = set_sources(inputs, tree, reporter); !set) return set;
   if (auto room = need_space(tree.folder(), kDebugMib, "files for a debugger"); !room) return room;
-  auto types = read_text(data_dir() / "images/debug/types.c");
+  auto types = type_files(data_dir() / "images/debug/types.c", tree.source());
   if (!types) return tl::make_unexpected(types.error());
   DebugParts parts;
   parts.vmlinux = artifact.vmlinux;
@@ -112,7 +112,7 @@ Result<> make_debug_files(const fs::path& cache, const KernelArtifact& artifact,
   const fs::path output = tree.folder() / (build_folder_name(inputs.compiler) + "-debug");
   auto made = build_in(cache, tree, output, reporter, [&](Kbuild& kbuild) -> Result<> {
     if (auto done = kbuild.configure(inputs.fragments); !done) return done;
-    auto object = kbuild.object({"types.c", *types}, tree.folder() / "types", kTypeFlags);
+    auto object = kbuild.object(*types, tree.folder() / "types", kTypeFlags);
     if (!object) return tl::make_unexpected(object.error());
     auto script = kbuild.gdb_script();
     if (!script) return tl::make_unexpected(script.error());

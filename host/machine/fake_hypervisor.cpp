@@ -38,6 +38,10 @@ class FakeMachine final : public Machine {
     log_->monitor.push_back(hmp_command);
     return script_.monitor ? script_.monitor(hmp_command) : std::string();
   }
+  Result<> dump(const std::filesystem::path& file) override {
+    log_->dumps.push_back(file);
+    return script_.dump ? script_.dump(file) : Result<>();
+  }
   std::vector<VcpuTime> vcpu_times() override {
     return script_.vcpu_times ? script_.vcpu_times() : std::vector<VcpuTime>();
   }

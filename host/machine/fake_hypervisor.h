@@ -30,6 +30,8 @@ struct FakeScript {
   std::function<std::vector<VcpuTime>()> vcpu_times{};  // without it nobody knows them
   // Answers the monitor; without it every answer is empty.
   std::function<Result<std::string>(const std::string&)> monitor{};
+  // Writes a dump; without it there is none, and no error.
+  std::function<Result<>(const std::filesystem::path&)> dump{};
 };
 
 // What was asked of one fake VM. Outlives the Machine.
@@ -37,6 +39,7 @@ struct FakeMachineLog {
   BootRequest request;
   std::vector<std::string> sent;
   std::vector<std::string> monitor;
+  std::vector<std::filesystem::path> dumps;
   int nmis = 0;
   int resumes = 0;
   bool destroyed = false;

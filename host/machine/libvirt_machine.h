@@ -49,6 +49,7 @@ class LibvirtMachine final : public Machine {
   Result<> inject_nmi() override;
   Result<> resume() override;
   Result<std::string> monitor(const std::string& hmp_command) override;
+  Result<> dump(const std::filesystem::path& file) override;
   std::vector<VcpuTime> vcpu_times() override;
   Result<> destroy() override;
 
@@ -56,7 +57,11 @@ class LibvirtMachine final : public Machine {
   using Clock = std::chrono::steady_clock;
   MachineActivity take();
   // Runs `call`, which asks QEMU something and returns below 0 for an error.
-  Result<> ask(const std::string& what, const std::function<int()>& call);
+  Result<> ask(const std::string& what, const std::function<int()>& call) {
+    return ask(what, parts_.monitor_limit, call);
+  }
+  Result<> ask(const std::string& what, std::chrono::milliseconds patience,
+               const std::function<int()>& call);
   Result<> sleep_until_news(Clock::time_point deadline);
 
   Parts parts_;

@@ -63,6 +63,9 @@ class Machine {
   virtual Result<> inject_nmi() = 0;
   virtual Result<> resume() = 0;  // after kCrashed: lets the panic print to its end
   virtual Result<std::string> monitor(const std::string& hmp_command) = 0;
+  // Writes the guest's memory to `file` on the hypervisor's host: a kdump file, compressed, that
+  // may be in pieces (flattened). The guest stands meanwhile, and runs again if it ran.
+  virtual Result<> dump(const std::filesystem::path& file) = 0;
   // What the host has given each vCPU so far. Empty: nobody knows, as with a VM on another host.
   virtual std::vector<VcpuTime> vcpu_times() = 0;
   virtual Result<> destroy() = 0;  // idempotent

@@ -2,6 +2,10 @@
 //
 // The types and variables that crash and gdb need, out of the kernel's headers: see
 // host/kernel/debug_files.h. What every kernel since 6.1 has stands alone; the rest is asked for.
+
+// A copy with one change, before any header includes the kernel's own.
+#include "pid.h"
+
 #include <linux/module.h>
 #include <linux/sched.h>
 #include <linux/sched/signal.h>

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "guest/runner/host_look.h"
 #include "workloads/uffd/uffd_thp_wait.h"
 
 namespace mmquake {
@@ -163,6 +164,7 @@ std::optional<FindingRecord> UffdThpWait::judge(const Stuck& stuck) {
                            *why, describe(*entry)));
     return std::nullopt;
   }
+  let_host_look();
   const std::optional<std::chrono::microseconds> released = release();
   FindingRecord finding;
   finding.kind = "hang";

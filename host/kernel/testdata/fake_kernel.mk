@@ -45,7 +45,7 @@ prepare:
 ifdef M
 # In place of the kernel's types one of its own.
 types.o:
-	@test -s $(M)/types.c && test -s $(M)/Kbuild
+	@test -s $(M)/types.c && test -s $(M)/Kbuild && grep -q 'numbers\[1\]' $(M)/pid.h
 	@echo 'struct fake_page { long flags; } *fake_page;' | \
 	  $(CC) $(KCFLAGS) -x c -c -o $(M)/types.o -
 modules:
