@@ -29,15 +29,24 @@ class Sleeper {
  public:
   Sleeper(std::string name, const std::string& argument) {
     EXPECT_EQ(pipe2(pipe_, O_CLOEXEC), 0);
-    std::string shell = "read x; : ";
+    int ready[2] = {-1, -1};
+    EXPECT_EQ(pipe2(ready, O_CLOEXEC), 0);
+    std::string shell = "echo; read x; : ";
     std::string dash_c = "-c";
     std::string word = argument;
     char* argv[] = {name.data(), dash_c.data(), shell.data(), word.data(), nullptr};
     posix_spawn_file_actions_t actions;
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_adddup2(&actions, pipe_[0], 0);
+    posix_spawn_file_actions_adddup2(&actions, ready[1], 1);
     EXPECT_EQ(posix_spawn(&pid_, "/bin/sh", &actions, nullptr, argv, environ), 0);
     posix_spawn_file_actions_destroy(&actions);
+    // The kernel lets the parent of an exec go on a moment before the new arguments are to be seen
+    // in /proc.
+    close(ready[1]);
+    char byte = 0;
+    EXPECT_EQ(read(ready[0], &byte, 1), 1);
+    close(ready[0]);
     handle_.reset(static_cast<int>(syscall(SYS_pidfd_open, pid_, 0)));
   }
   Sleeper(const Sleeper&) = delete;
