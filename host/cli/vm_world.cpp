@@ -26,7 +26,8 @@ Result<TrialResult> SessionVmWorld::run(TrialPlan plan, std::uint32_t number,
   again.machine = trial_.machine;
   again.seconds = trial_.seconds;
   again.bugs = trial_.bugs;
-  for (const auto& [key, value] : trial_.params) again.params.push_back(fmt::format("{}={}", key, value));
+  for (const auto& [key, value] : trial_.params)
+    again.params.push_back(fmt::format("{}={}", key, value));
   for (const WidenSite& site : trial_.widen) again.widen.push_back(widen_text(site));
   plan.repeat_command = run_repeat_command(session_.options(), again, plan.guest.seed);
   ReportedTrial trial;
