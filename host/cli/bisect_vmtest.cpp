@@ -19,11 +19,11 @@ using nlohmann::json;
 std::string mail(const std::string& condition) {
   return "From: Somebody <somebody@example.org>\nSubject: [PATCH] mm/gup: an empty list\n\n"
          "Why it is so.\n---\n"
-         "--- a/mm/gup.c\n+++ b/mm/gup.c\n@@ -2130,4 +2130,4 @@\n"
+         "--- a/mm/gup.c\n+++ b/mm/gup.c\n@@ -2137,5 +2137,5 @@\n"
          " \tif (!collected)\n \t\treturn 0;\n"
          "-\tif (list_empty(&movable_page_list) && mmquake_bug(gup_empty_list_success))\n"
          "+\tif (" +
-         condition + ")\n \t\treturn 0;\n";
+         condition + ")\n \t\treturn 0;\n \n";
 }
 
 class PatchTest : public testing::Test {
@@ -66,7 +66,7 @@ TEST_F(PatchTest, OneThatDoesNotApplyNamesFileAndHunk) {
   std::string text = mail("true");
   text.replace(text.find("!collected"), 10, "!collecting");
   EXPECT_EQ(test(text), 4);
-  EXPECT_THAT(output_, testing::HasSubstr("hunk 1 (line 2130) of mm/gup.c does not apply"));
+  EXPECT_THAT(output_, testing::HasSubstr("hunk 1 (line 2137) of mm/gup.c does not apply"));
 }
 
 }  // namespace
