@@ -67,7 +67,8 @@ WorkloadInfo describe_compose() {
   info.params.push_back(
       choice_param("provoke",
                    {"none", "lost-write", "foreign", "back-from-zap", "unreported", "unanswered",
-                    "continue-other", "lost-poke", "lost-resident", "kept-pages", "kept-hugepage"},
+                    "continue-other", "lost-poke", "lost-resident", "kept-pages", "kept-hugepage",
+                    "kept-locked"},
                    "breaks something on purpose, to test the oracle"));
   return info;
 }

@@ -73,7 +73,9 @@ class Compose final : public Workload {
   Result<std::optional<std::string>> counts_wrong();
   Result<std::optional<std::string>> resident_wrong(int pid) const;
   std::uint64_t locked_kb() const;
+  Result<std::optional<std::string>> locked_wrong() const;
   void keep_a_page();
+  Result<> renew_blocks();
   void let_go();
   Result<std::optional<std::string>> left_behind();
   Result<> count_kernel_events();
@@ -83,7 +85,8 @@ class Compose final : public Workload {
   HugetlbReservation hugetlb_;
   ShmemAlwaysHuge shmem_;
   std::optional<RamSwap> swap_;
-  bool merges_ = false;  // ksmd has been started
+  bool merges_ = false;            // ksmd has been started
+  std::optional<Random> renewal_;  // set: huge pages are made anew between the rounds
   std::vector<Part> parts_;
   std::unique_ptr<Watcher> watcher_;
   std::string provoke_;
@@ -96,7 +99,8 @@ class Compose final : public Workload {
   MemoryLevel level_before_;
   std::int64_t left_kb_ = 0;
   std::uint64_t checks_ = 0;
-  Counter cells_written_, cells_checked_, overlaps_, migrations_, thp_migrations_, disturbed_;
+  Counter cells_written_, cells_checked_, overlaps_, migrations_, thp_migrations_, disturbed_,
+      renewed_;
 };
 
 }  // namespace mmquake

@@ -81,6 +81,10 @@ INSTANTIATE_TEST_SUITE_P(
                  {"backing=hugetlb-2m", "mover=move_pages", "provoke=kept-hugepage"},
                  "hugetlb pages did not come back",
                  "leak"},
+        Composed{"kept-locked",
+                 {"backing=anon-4k", "mover=move_pages", "disturber=mlock", "provoke=kept-locked"},
+                 "unlocked pages count as locked",
+                 "leak"},
         Composed{"ptrace",
                  {"backing=anon-thp", "mover=mbind", "disturber=fork-cow", "disturber2=ptrace"},
                  ""},
@@ -113,6 +117,19 @@ INSTANTIATE_TEST_SUITE_P(
       std::replace(name.begin(), name.end(), '-', '_');
       return name;
     });
+
+// A switch that counts each split: without new huge pages each of the four blocks is split once.
+TEST(ComposeOnSpecimen, HugePagesComeAgainAfterASplit) {
+  const VmRun ran = run_in_vm(
+      "compose-renewed",
+      {"compose", "--seconds", "15", "--bugs", "split-no-sync", "--param", "backing=anon-thp",
+       "--param", "mover=move_pages", "--param", "disturber=split-debugfs"},
+      "specimen");
+  ASSERT_FALSE(ran.verdict.is_discarded()) << ran.output;
+  ASSERT_EQ(ran.verdict["verdict"], "passed") << ran.output;
+  EXPECT_GT(ran.verdict["counters"]["bug-hits/split-no-sync"].get<int>(), 6) << ran.output;
+  EXPECT_GT(ran.verdict["counters"]["blocks_renewed"].get<int>(), 0) << ran.output;
+}
 
 // A process that shares the page table goes on using the page that was moved away.
 TEST(ComposeOnSpecimen, ABugIsFoundByItsDamage) {

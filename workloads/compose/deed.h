@@ -44,6 +44,11 @@ class Deed {
 std::unique_ptr<Deed> make_mover(std::string_view name);
 std::unique_ptr<Deed> make_disturber(std::string_view name);
 
+// Takes a block's pages away with their content, while no role is at work, and maps it anew, so
+// that process 0's next touch brings a huge page: that takes an empty PMD, and a table of PTEs
+// goes with its mapping only. False: a role that is stuck is at it.
+Result<bool> renew_block(const Area& area, std::size_t block);
+
 // The parts of make_disturber().
 std::unique_ptr<Deed> make_emptier(std::string_view name);
 std::unique_ptr<Deed> make_fork_cow();

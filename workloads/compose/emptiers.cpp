@@ -143,6 +143,20 @@ class Forgetter final : public Deed {
 
 }  // namespace
 
+Result<bool> renew_block(const Area& area, std::size_t block) {
+  EmptyMark& mark = area.block(block).mark;
+  if (!mark.begin()) {
+    return false;
+  }
+  const bool done = (!area.is_shared() || punch(area, block) == 0) && map_over(area, block) == 0;
+  const int error = errno;
+  mark.end(done ? How::kEmptied : How::kGivenUp);
+  if (!done) {
+    return broken(fmt::format("empty a block between two rounds: {}", errno_text(error)));
+  }
+  return true;
+}
+
 std::unique_ptr<Deed> make_emptier(std::string_view name) {
   if (name == "dontneed") return std::make_unique<Forgetter>();
   if (name == "punch-hole") return std::make_unique<Emptier>(punch, How::kEmptied);

@@ -201,7 +201,9 @@ void UffdThpWait::fill(RoleContext& context) {
     fail(done.error());
   }
   prepared_.announce(context.round());
-  if (!await(faulting_, context)) {
+  // If the round is to end before that, the faulter may still be on its way to its fault, and
+  // nobody else would bring the page.
+  if (!await(faulting_, context) && failed_) {
     return;
   }
   const auto until = RoundSignal::Clock::now() +
