@@ -43,6 +43,8 @@
 //                someone has written. Told apart by the order of events.
 //   late-fill    The alias fill is not atomic: who reads between the page's birth and the filler's
 //                store sees 0. Told apart by accepting 0 as well as this round's value.
+//   hurry        The runner ends each round before the faulter is at its fault. The page has to
+//                come nevertheless.
 // And `scribble` changes a page that came, which must be reported.
 #include "workloads/uffd/uffd_thp_wait.h"
 
@@ -91,7 +93,8 @@ WorkloadInfo UffdThpWait::info() {
   provoke.name = "provoke";
   provoke.type = ParamSpec::Type::kChoice;
   provoke.default_value = "none";
-  provoke.choices = {"none", "no-touch", "no-wake", "wp-no-write", "late-fill", "scribble"};
+  provoke.choices = {"none",      "no-touch", "no-wake", "wp-no-write",
+                     "late-fill", "hurry",    "scribble"};
   provoke.help =
       "makes a false positive happen, to test the oracle: it must not report it; scribble: it must";
   ParamSpec delay;
@@ -108,7 +111,7 @@ Result<> UffdThpWait::set_up(Environment& env) {
   variant_ = env.param("variant");
   provoke_ = env.param("provoke");
   max_fill_delay_us_ = static_cast<std::uint64_t>(env.param_int("fill-delay-us"));
-  const bool exists = provoked("none") || provoked("no-wake") ||
+  const bool exists = provoked("none") || provoked("no-wake") || provoked("hurry") ||
                       (provoked("wp-no-write") && is_wp()) ||
                       (provoked("scribble") && brings_all()) ||
                       ((provoked("no-touch") || provoked("late-fill")) && is_shmem());
@@ -158,7 +161,7 @@ std::vector<Role> UffdThpWait::roles() {
   roles[0].name = "faulter";
   roles[0].body = [this](RoleContext& context) { fault(context); };
   // Far above a round's few ms. A faulter that is merely late still has the grace.
-  roles[0].limit = std::chrono::milliseconds(brings_all() ? 2000 : 250);
+  roles[0].limit = std::chrono::milliseconds(provoked("hurry") ? 1 : brings_all() ? 2000 : 250);
   roles[1].name = "filler";
   roles[1].body = [this](RoleContext& context) { fill(context); };
   roles[2].name = "migrator";
