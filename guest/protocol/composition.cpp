@@ -179,10 +179,8 @@ constexpr auto kWatchers = std::to_array<Ingredient>({
     {.name = "dmirror",
      .summary = "HMM's test device: its page tables agree with the CPU's",
      .needs = kAnyBacking,
-     .refuses = kHugetlb,
      .endures = ~kRemaps,
-     .because =
-         "a page that is not mapped is an error for the device; hugetlb has its own workload"},
+     .because = "a page that is not mapped is an error for the device"},
     {.name = "kvm",
      .summary = "a VM in the guest sees what the CPU sees",
      .needs = kAnyBacking,
