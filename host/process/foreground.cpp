@@ -2,7 +2,6 @@
 #include "host/process/foreground.h"
 
 #include <poll.h>
-#include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -11,36 +10,14 @@
 #include <cstring>
 #include <utility>
 
+#include "host/process/spawn.h"
+
 namespace mmquake {
 namespace {
 
 constexpr int kTickMs = 200;
 // From SIGTERM to SIGKILL.
 constexpr std::chrono::seconds kPatience(3);
-
-// Boost.Process has no way to reset signals and close all descriptors; posix_spawn has both.
-int spawn(const std::vector<std::string>& argv, pid_t* pid) {
-  std::vector<char*> words;
-  words.reserve(argv.size() + 1);
-  for (const std::string& word : argv) words.push_back(const_cast<char*>(word.c_str()));
-  words.push_back(nullptr);
-  posix_spawn_file_actions_t actions;
-  posix_spawnattr_t attributes;
-  posix_spawn_file_actions_init(&actions);
-  posix_spawnattr_init(&attributes);
-  posix_spawn_file_actions_addclosefrom_np(&actions, STDERR_FILENO + 1);
-  sigset_t signals;
-  sigemptyset(&signals);
-  posix_spawnattr_setsigmask(&attributes, &signals);
-  // They would stay ignored.
-  for (const int signal : {SIGINT, SIGPIPE}) sigaddset(&signals, signal);
-  posix_spawnattr_setsigdefault(&attributes, &signals);
-  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-  const int error = posix_spawnp(pid, words[0], &actions, &attributes, words.data(), environ);
-  posix_spawnattr_destroy(&attributes);
-  posix_spawn_file_actions_destroy(&actions);
-  return error;
-}
 
 }  // namespace
 
@@ -51,7 +28,7 @@ Result<Foreground> Foreground::start(const std::vector<std::string>& argv) {
   struct sigaction before = {};
   sigaction(SIGINT, &ignore, &before);
   pid_t pid = -1;
-  const int error = spawn(argv, &pid);
+  const int error = spawn(argv, {.default_interrupts = true}, &pid);
   if (error == 0) return Foreground(pid, before);
   sigaction(SIGINT, &before, nullptr);
   if (error == ENOENT) return broken("'" + argv[0] + "' is not installed (not found in PATH)");
