@@ -182,20 +182,35 @@ TEST_F(SoakTest, HalfOfTheCompositionsAreWidenedAtSomeSites) {
   items_[0].composed = true;
   for (const char* site : {"a", "b", "c", "d", "e", "f"}) {
     items_[0].widen_choices.emplace_back().site = site;
+    items_[0].widen_choices.back().probability = 0.1;
   }
   campaign_.budget_trials = 400;
   std::map<std::string, int> drawn;
+  std::map<std::string, int> roles;
   int widened = 0;
   FakeWorld world([&](const TrialPlan& plan, auto, const auto&) {
     widened += plan.guest.widen.empty() ? 0 : 1;
-    for (const WidenSite& site : plan.guest.widen) ++drawn[site.site];
+    for (const WidenSite& site : plan.guest.widen) {
+      ++drawn[site.site];
+      ++roles[site.comm];
+      EXPECT_EQ(site.probability, site.comm.empty() ? 0.1 : 0.4);
+      EXPECT_TRUE(site.comm.empty() || site.comm == "writer" ||
+                  plan.guest.params.at(site.comm) != kNoWord);
+    }
     return passed_trial();
   });
   ASSERT_EQ(run(world).value(), SoakEnd::kBudget);
   // Five standard deviations of 400 fair draws are 50.
   EXPECT_NEAR(widened, 200, 50);
   ASSERT_EQ(drawn.size(), 6U);
-  for (const auto& [site, count] : drawn) EXPECT_NEAR(count, widened / 3.0, 40) << site;
+  int sites = 0;
+  for (const auto& [site, count] : drawn) {
+    EXPECT_NEAR(count, widened / 3.0, 40) << site;
+    sites += count;
+  }
+  // Five standard deviations of some 400 sites.
+  EXPECT_NEAR(roles[""], sites / 2.0, 50);
+  EXPECT_EQ(roles.size(), 6U);
 }
 
 TEST_F(SoakTest, ALogShapeIsNewOnceInACampaign) {
