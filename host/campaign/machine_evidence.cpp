@@ -3,12 +3,11 @@
 
 #include <fmt/format.h>
 
-#include <charconv>
 #include <fstream>
-#include <optional>
 #include <system_error>
 
 #include "host/campaign/flattened_dump.h"
+#include "host/campaign/vcpu_registers.h"
 #include "host/campaign/vmcoreinfo.h"
 #include "host/console/console.h"
 #include "host/console/debug_info.h"
@@ -18,55 +17,21 @@ namespace {
 
 namespace fs = std::filesystem;
 constexpr std::size_t kMaxRegisters = std::size_t{512} * 1024;  // of some 2 KiB a vCPU
-constexpr std::uint64_t kKernelHalf = 1ULL << 63;
-
-// What stands behind `key` in `text`, up to a blank.
-std::string_view value_of(std::string_view text, std::string_view key) {
-  const std::size_t at = text.find(key);
-  if (at == std::string_view::npos) return {};
-  text.remove_prefix(at + key.size());
-  return text.substr(0, text.find_first_of(" \r\n"));
-}
-
-std::optional<std::uint64_t> address_of(std::string_view text) {
-  std::uint64_t value = 0;
-  const char* end = text.data() + text.size();
-  const auto read = std::from_chars(text.data(), end, value, 16);
-  if (text.empty() || read.ec != std::errc() || read.ptr != end) return std::nullopt;
-  return value;
-}
 
 // Whether paging has five levels: bit 12 of CR4 (LA57).
 bool has_five_levels(std::string_view registers) {
-  return (address_of(value_of(registers, "CR4=")).value_or(0) & 0x1000) != 0;
-}
-
-// Whether the machine is stopped now, and runs again when told so.
-bool stop(Machine& machine) {
-  if (!machine.monitor("stop")) return false;
-  const auto status = machine.monitor("info status");
-  // It may have panicked just before: then it stays as it is.
-  return status && status->find("paused") != std::string::npos &&
-         status->find("panicked") == std::string::npos;
+  return (register_of(registers, "CR4").value_or(0) & 0x1000) != 0;
 }
 
 }  // namespace
 
 std::vector<std::string> vcpu_places(std::string_view registers,
                                      const std::function<std::string(std::uint64_t)>& place) {
-  constexpr std::string_view kHead = "CPU#";
   std::vector<std::string> out;
-  std::size_t at = registers.find(kHead);
-  while (at != std::string_view::npos) {
-    const std::size_t next = registers.find(kHead, at + 1);
-    const std::string_view one = registers.substr(at, next - at);
-    at = next;
-    const auto rip = address_of(value_of(one, "RIP="));
-    if (!rip) continue;
-    std::string where = *rip < kKernelHalf ? "user mode" : place(*rip);
-    if (where.empty()) where = fmt::format("{:#x}", *rip);
-    out.push_back(fmt::format("vCPU {} in {}{}", value_of(one, kHead), where,
-                              value_of(one, "HLT=") == "1" ? ", halted" : ""));
+  for (const VcpuRegisters& vcpu : vcpu_registers(registers)) {
+    std::string where = vcpu.in_kernel() ? place(vcpu.rip) : "user mode";
+    if (where.empty()) where = fmt::format("{:#x}", vcpu.rip);
+    out.push_back(fmt::format("vCPU {} in {}{}", vcpu.name, where, vcpu.halted ? ", halted" : ""));
   }
   return out;
 }
@@ -138,7 +103,7 @@ void MachineEvidence::take_dump(Machine& machine) {
 bool MachineEvidence::take(Machine& machine, bool crashed) {
   if (taken_) return false;
   taken_ = true;
-  const bool stopped = !crashed && stop(machine);
+  const bool stopped = !crashed && stop_guest(machine);
   take_registers(machine);
   if (plan_.dump) take_dump(machine);
   if (!stopped) return true;

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "host/campaign/machine_evidence.h"
+#include "host/campaign/stack_sampler.h"
 #include "host/console/log_shapes.h"
 #include "host/console/symbolizer.h"
 
@@ -62,6 +63,7 @@ class Watch {
   LogShapes shapes_;
   HostWatch host_;
   MachineEvidence evidence_;
+  StackSampler sampler_;
   RecordReader virtio_, serial_;
   std::ofstream records_;
   std::ofstream
@@ -302,9 +304,9 @@ Result<Observation> Watch::follow(Machine& machine, const std::function<bool()>&
     if (ended && !*ended) ended = on_time(machine);
     if (!ended) return tl::make_unexpected(ended.error());
     over = *ended;
-    if (!over && activity->state == MachineState::kRunning && has_report()) {
-      take_evidence(machine, false);
-    }
+    if (over || activity->state != MachineState::kRunning) continue;
+    if (has_report()) take_evidence(machine, false);
+    if (plan_.samples_stacks && phase_ == Phase::kRunning) sampler_.sample(machine);
   }
   console_.finish();
   seen_.reports = console_.reports();
@@ -345,6 +347,7 @@ void Watch::fill(TrialResult& result) const {
   result.console_bytes = console_.bytes();
   result.log_shapes = shapes_.shapes();
   result.machine_evidence = evidence_.lines();
+  result.stacks = sampler_.stacks();
 }
 
 BootRequest boot_request(const TrialPlan& plan) {

@@ -34,6 +34,7 @@ struct TrialPlan {
   bool dump = false;                 // a finding leaves the guest's memory beside its report
   std::filesystem::path gdb_socket;  // as of BootRequest
   bool keeps_vm = false;             // once it has passed, the VM may run another
+  bool samples_stacks = false;       // of the kernel, while the workload runs: StackSampler
 };
 
 // A VM that has run trials, all of which passed, and waits for another of the same kernel, machine,
@@ -66,8 +67,9 @@ struct TrialResult {
   double wall_seconds = 0;  // from start to the end of the VM, host time
   RecordReader::Stats channel;
   std::uint64_t console_bytes = 0;
-  std::vector<std::string> machine_evidence;  // what was taken of the VM when it was found
-  std::set<std::string> log_shapes;           // of what the kernel printed since the first hello
+  std::vector<std::vector<std::uint64_t>> stacks;  // as StackSampler has them
+  std::vector<std::string> machine_evidence;       // what was taken of the VM when it was found
+  std::set<std::string> log_shapes;  // of what the kernel printed since the first hello
   std::filesystem::path directory;
   std::vector<std::string> before;  // trials that its VM had run: it was not booted for this one
 };
