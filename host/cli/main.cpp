@@ -15,6 +15,8 @@
 #include "host/cli/kernel_command.h"
 #include "host/cli/report_command.h"
 #include "host/cli/shrink_command.h"
+#include "host/cli/trial_options.h"
+#include "host/cli/widen_command.h"
 #include "host/machine/reaper.h"
 #include "host/plan/duration.h"
 
@@ -42,22 +44,6 @@ constexpr const char* kExamples =
     "  mmquake patch test fix.mbox --case uffd-thp-migration --kernel dir:/src/linux    mended?\n"
     "\nExit codes: 0 as expected, 1 a finding where none was expected or none where one was,\n"
     "2 usage, 3 broken (harness or host), 4 skipped, 128+n ended by signal n.\n";
-
-// Options that stand before or after the command's name.
-void add_common(CLI::App& app, CommonOptions& common) {
-  app.add_flag("--json", common.json, "Print the result as JSON on stdout, the rest on stderr");
-}
-
-void add_vm_options(CLI::App& app, CommonOptions& common) {
-  add_common(app, common);
-  app.add_option("--accel", common.accel,
-                 "auto: KVM if a real kernel boots under it, else TCG; or kvm, tcg")
-      ->check(CLI::IsMember({"auto", "kvm", "tcg"}))
-      ->capture_default_str();
-  app.add_option("--connect", common.connect, "libvirt URI")->capture_default_str();
-  app.add_option("--out", common.out,
-                 "Folder for this run's files (default: a new one in the XDG state folder)");
-}
 
 const CLI::Range kSeconds(1.0, 86400.0, "1 to 86400");
 const CLI::Range kTrials(1, 10000, "1 to 10000");
@@ -484,6 +470,7 @@ int run_main(int argc, char** argv) {
   add_bisect_command(app, common, code);
   add_bisect_run_command(app, common, code);
   add_patch_command(app, common, code);
+  add_widen_command(app, common, code);
   add_bench(app, common, bench_pin_options, code);
   add_kernel_command(app, common.json, code);
   add_doctor_command(app, common.json, code);

@@ -62,6 +62,21 @@ Result<bisect::VmTrial> trial_of_workload(const Session& session, const TrialOpt
 
 }  // namespace
 
+void add_common(CLI::App& app, CommonOptions& common) {
+  app.add_flag("--json", common.json, "Print the result as JSON on stdout, the rest on stderr");
+}
+
+void add_vm_options(CLI::App& app, CommonOptions& common) {
+  add_common(app, common);
+  app.add_option("--accel", common.accel,
+                 "auto: KVM if a real kernel boots under it, else TCG; or kvm, tcg")
+      ->check(CLI::IsMember({"auto", "kvm", "tcg"}))
+      ->capture_default_str();
+  app.add_option("--connect", common.connect, "libvirt URI")->capture_default_str();
+  app.add_option("--out", common.out,
+                 "Folder for this run's files (default: a new one in the XDG state folder)");
+}
+
 void add_trial_options(CLI::App& command, TrialOptions& options, CommonOptions& common) {
   CLI::Option* name = command.add_option(
       "--case", options.case_name,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// The options of bisect, bisect-run and patch test that say what one trial in a VM is.
+// The options of commands that run trials: those of all, and those of bisect, bisect-run and patch
+// test that say what one trial in a VM is.
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -29,6 +30,11 @@ struct TrialOptions {
   // Whether any other option is.
   bool has_more() const;
 };
+
+// --json.
+void add_common(CLI::App& app, CommonOptions& common);
+// The same, --accel, --connect and --out: of each command that runs trials and writes about them.
+void add_vm_options(CLI::App& app, CommonOptions& common);
 
 // With --accel and --connect.
 void add_trial_options(CLI::App& command, TrialOptions& options, CommonOptions& common);
