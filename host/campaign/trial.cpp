@@ -18,6 +18,9 @@
 namespace mmquake {
 namespace {
 
+constexpr std::chrono::milliseconds kLookEvery{200};
+constexpr std::chrono::milliseconds kSampleEvery{30};
+
 using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point start) {
@@ -270,7 +273,7 @@ Result<Observation> Watch::follow(Machine& machine, const std::function<bool()>&
   seen_.bugs_asked = plan_.bugs;
   bool over = false;
   while (!over) {
-    auto activity = machine.wait(std::chrono::milliseconds(200));
+    auto activity = machine.wait(plan_.samples_stacks ? kSampleEvery : kLookEvery);
     if (!activity) return tl::make_unexpected(activity.error());
     if (auto taken = take(*activity, machine); !taken) {
       // The VM may have ended between its last byte and our answer.

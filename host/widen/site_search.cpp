@@ -13,6 +13,7 @@ namespace {
 
 constexpr double kPriorHits = 0.5;
 constexpr double kPriorMisses = 2;
+constexpr std::uint64_t kRareSide = 20;  // a side with less than one stack in so many is left out
 constexpr std::size_t kSecondSites = 8;  // that are tried beside the first
 
 // The way into the kernel, which each call takes.
@@ -24,8 +25,11 @@ constexpr auto kInterrupts =
                                      "common_interrupt", "asm_exc_nmi", "exc_nmi"});
 constexpr auto kWaiting = std::to_array<std::string_view>(
     {"default_idle", "cpu_idle", "do_idle", "cpu_startup_entry", "start_secondary", "rest_init",
-     "schedule", "__schedule", "preempt_schedule", "__cond_resched", "finish_task_switch",
-     "__switch_to", "native_", "kvm_", "udelay", "__delay", "delay_"});
+     "secondary_startup", "schedule", "__schedule", "preempt_schedule", "__cond_resched",
+     "finish_task_switch", "__switch_to", "native_", "kvm_", "udelay", "__delay", "delay_",
+     // Who works for all, and the way back.
+     "worker_thread", "rcu_", "smpboot_thread_fn", "syscall_exit_to_user_mode",
+     "exit_to_user_mode"});
 
 template <std::size_t N>
 bool begins_with(std::string_view name, const std::array<std::string_view, N>& beginnings) {
@@ -48,19 +52,18 @@ struct Side {
   std::uint64_t stacks = 0;
 };
 
+// What is on many stacks, and deep: every stack has the outermost function, where nothing has
+// begun.
 std::vector<SiteSeen> ranked(const std::string& name, const Side& side) {
-  std::vector<std::pair<double, SiteSeen>> rows;
+  std::vector<std::pair<std::uint64_t, SiteSeen>> rows;
   for (const auto& [function, seen] : side.functions) {
-    const double depth = static_cast<double>(seen.second) / static_cast<double>(seen.first);
-    rows.emplace_back(depth, SiteSeen{function, name, seen.first});
+    rows.emplace_back(seen.first + seen.second, SiteSeen{function, name, seen.first});
   }
-  std::sort(rows.begin(), rows.end(), [](const auto& a, const auto& b) {
-    return std::tuple(b.second.stacks, b.first, a.second.function) <
-           std::tuple(a.second.stacks, a.first, b.second.function);
-  });
+  std::stable_sort(rows.begin(), rows.end(),
+                   [](const auto& a, const auto& b) { return a.first > b.first; });
   std::vector<SiteSeen> out;
   out.reserve(rows.size());
-  for (auto& [depth, row] : rows) out.push_back(std::move(row));
+  for (auto& [score, row] : rows) out.push_back(std::move(row));
   return out;
 }
 
@@ -159,8 +162,12 @@ std::vector<SiteSeen> sites_seen(const std::vector<NamedStack>& stacks, std::siz
       seen.second += depth;
     }
   }
+  std::uint64_t all = 0;
+  for (const auto& [name, side] : sides) all += side.stacks;
   std::vector<std::vector<SiteSeen>> rows;
-  for (const auto& [name, side] : sides) rows.push_back(ranked(name, side));
+  for (const auto& [name, side] : sides) {
+    if (side.stacks * kRareSide >= all) rows.push_back(ranked(name, side));
+  }
   std::sort(rows.begin(), rows.end(), [&](const auto& a, const auto& b) {
     return sides[a.front().side].stacks > sides[b.front().side].stacks;
   });

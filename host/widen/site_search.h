@@ -26,8 +26,9 @@ struct SiteSeen {
 };
 
 // What is worth a try, at most `most`: of each side in turn the function that was on most of its
-// stacks, innermost functions first among equals. Left out are entry code, idling, scheduling, and
-// interrupts with what they run.
+// stacks, each counted by its depth there, since a race is lost deep inside. Left out are sides with
+// less than a twentieth of the stacks, entry code, idling, scheduling, kernel threads that work for
+// everybody, and interrupts with what they run.
 std::vector<SiteSeen> sites_seen(const std::vector<NamedStack>& stacks, std::size_t most);
 
 struct SiteTrial {

@@ -35,6 +35,12 @@ TEST(SitesSeen, AreTakenFromEachSideByTurns) {
   EXPECT_EQ(sites_seen(stacks, 100).size(), 6U);
 }
 
+TEST(SitesSeen, ARareSideIsLeftOut) {
+  std::vector<NamedStack> stacks(40, {"zap", "__x64_sys_munmap", "do_syscall_64"});
+  stacks.push_back({"do_sys_poll", "__x64_sys_poll", "do_syscall_64"});
+  EXPECT_EQ(sites_seen(stacks, 100).size(), 2U);
+}
+
 TEST(SitesSeen, WhoIdlesSleepsOrIsInterruptedSaysNothingOfTheRace) {
   const std::vector<NamedStack> stacks{
       {"default_idle", "do_idle", "cpu_startup_entry"},
