@@ -155,6 +155,21 @@ Result<std::vector<NamedStack>> sampled_stacks(CaseTrials& trials, const TrialPl
   return out;
 }
 
+// As flame graphs have them: the functions from outside in, and how often.
+Result<> write_stacks(const std::filesystem::path& file, const std::vector<NamedStack>& stacks) {
+  std::map<std::string, int> folded;
+  for (const NamedStack& stack : stacks) {
+    std::string row;
+    for (auto at = stack.rbegin(); at != stack.rend(); ++at) {
+      row += (row.empty() ? "" : ";") + (at->empty() ? "?" : *at);
+    }
+    ++folded[row];
+  }
+  std::string text;
+  for (const auto& [row, times] : folded) text += fmt::format("{} {}\n", row, times);
+  return write_file(file, text);
+}
+
 void print_sides(std::FILE* out, const std::vector<SiteSeen>& sites) {
   std::map<std::string, std::string> sides;
   for (const SiteSeen& seen : sites) {
@@ -226,11 +241,14 @@ Result<int> search_or_error(const CommonOptions& common, const WidenSearchOption
   CaseTrials trials(**session, *spec, side, *plan, *directory, seed);
   auto stacks = sampled_stacks(trials, *plan, options.samples);
   if (!stacks) return tl::make_unexpected(stacks.error());
+  if (auto written = write_stacks(*directory / "stacks.txt", *stacks); !written) {
+    return tl::make_unexpected(written.error());
+  }
   WidenSearchResult result;
   result.sites = sites_seen(*stacks, static_cast<std::size_t>(options.sites));
   if (result.sites.empty()) return skipped("no stack of the kernel could be read");
-  fmt::print((*session)->human(), "{} stacks; sites to try, and on how many they were:\n",
-             stacks->size());
+  fmt::print((*session)->human(), "{} stacks in {}; sites to try, and on how many they were:\n",
+             stacks->size(), (*directory / "stacks.txt").string());
   print_sides((*session)->human(), result.sites);
   auto best = search_sites(
       {.sites = result.sites, .trials = static_cast<std::uint64_t>(options.trials), .seed = seed},

@@ -31,6 +31,18 @@ constexpr auto kWaiting = std::to_array<std::string_view>(
      "worker_thread", "rcu_", "smpboot_thread_fn", "syscall_exit_to_user_mode",
      "exit_to_user_mode"});
 
+// How roles wait for each other, and what everybody calls all the time.
+constexpr auto kPastimes = std::to_array<std::string_view>(
+    {"__x64_sys_futex", "__x64_sys_clock_", "__x64_sys_sched_yield", "__x64_sys_nanosleep",
+     "__x64_sys_poll", "__x64_sys_ppoll", "__x64_sys_gettid", "__x64_sys_getpid"});
+constexpr auto kHelpers = std::to_array<std::string_view>(
+    {"queued_spin_", "_raw_spin_", "__raw_spin", "send_call_function_",
+     "__smp_call_",  "smp_call_",  "read_hpet",  "ktime_",
+     "clear_page",   "copy_page",  "rep_",       "memcpy",
+     "memset",       "__mem",      "ttwu_",      "try_to_wake_up",
+     "on_each_cpu",  "__rcu_",     "up_",        "down_",
+     "mutex_",       "osq_"});
+
 template <std::size_t N>
 bool begins_with(std::string_view name, const std::array<std::string_view, N>& beginnings) {
   return std::any_of(beginnings.begin(), beginnings.end(),
@@ -152,11 +164,14 @@ std::vector<SiteSeen> sites_seen(const std::vector<NamedStack>& stacks, std::siz
   std::map<std::string, Side> sides;
   for (const NamedStack& stack : stacks) {
     const std::vector<std::string_view> own = own_part(stack);
-    if (own.empty() || begins_with(own.front(), kWaiting)) continue;
+    if (own.empty() || begins_with(own.front(), kWaiting) || begins_with(own.front(), kPastimes)) {
+      continue;
+    }
     Side& side = sides[std::string(own.front())];
     ++side.stacks;
     for (std::size_t depth = 0; depth < own.size(); ++depth) {
       if (begins_with(own[depth], kWaiting)) break;
+      if (begins_with(own[depth], kHelpers)) continue;
       auto& seen = side.functions[std::string(own[depth])];
       ++seen.first;
       seen.second += depth;

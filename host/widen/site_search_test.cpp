@@ -21,7 +21,7 @@ std::vector<std::string> names(const std::vector<SiteSeen>& sites) {
 
 TEST(SitesSeen, AreTakenFromEachSideByTurns) {
   const std::vector<NamedStack> stacks{
-      {"copy_page", "migrate_pages", "__x64_sys_move_pages", "x64_sys_call", "do_syscall_64",
+      {"folio_copy", "migrate_pages", "__x64_sys_move_pages", "x64_sys_call", "do_syscall_64",
        "entry_SYSCALL_64_after_hwframe"},
       {"remap", "migrate_pages", "__x64_sys_move_pages", "do_syscall_64"},
       {"migrate_pages", "__x64_sys_move_pages", "do_syscall_64"},
@@ -31,13 +31,13 @@ TEST(SitesSeen, AreTakenFromEachSideByTurns) {
   EXPECT_THAT(names(sites_seen(stacks, 5)),
               ElementsAre("__x64_sys_move_pages: migrate_pages", "exc_page_fault: handle_userfault",
                           "__x64_sys_move_pages: __x64_sys_move_pages",
-                          "exc_page_fault: exc_page_fault", "__x64_sys_move_pages: copy_page"));
+                          "exc_page_fault: exc_page_fault", "__x64_sys_move_pages: folio_copy"));
   EXPECT_EQ(sites_seen(stacks, 100).size(), 6U);
 }
 
 TEST(SitesSeen, ARareSideIsLeftOut) {
   std::vector<NamedStack> stacks(40, {"zap", "__x64_sys_munmap", "do_syscall_64"});
-  stacks.push_back({"do_sys_poll", "__x64_sys_poll", "do_syscall_64"});
+  stacks.push_back({"vfs_read", "__x64_sys_read", "do_syscall_64"});
   EXPECT_EQ(sites_seen(stacks, 100).size(), 2U);
 }
 
@@ -47,6 +47,8 @@ TEST(SitesSeen, WhoIdlesSleepsOrIsInterruptedSaysNothingOfTheRace) {
       {"__schedule", "schedule", "handle_userfault", "exc_page_fault", "asm_exc_page_fault"},
       {"tick", "sysvec_apic_timer_interrupt", "asm_sysvec_apic_timer_interrupt", "zap", "exit_mmap",
        "do_syscall_64"},
+      {"futex_wake", "__x64_sys_futex", "do_syscall_64"},
+      {"_raw_spin_lock", "exc_page_fault", "asm_exc_page_fault"},
       {"", "", "unknown"},
       {},
   };
