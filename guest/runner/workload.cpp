@@ -81,7 +81,9 @@ std::uint64_t Workload::kernel_work() {
 
 std::optional<FindingRecord> Workload::judge(const Stuck& stuck) {
   const std::string function = blamed_function(stuck.stack, stuck.wchan);
-  if (function.empty()) {
+  // Who sleeps by his own wish waits for a timer, and for nothing of the memory manager's.
+  if (function.empty() || stuck.wchan == "hrtimer_nanosleep" ||
+      stuck.stack.find("hrtimer_nanosleep+") != std::string::npos) {
     return std::nullopt;
   }
   FindingRecord finding;

@@ -242,6 +242,32 @@ TEST(Judge, OneEvidenceThatStandsIsEnoughOnAStarvedHost) {
   EXPECT_EQ(judge(seen).outcome, Outcome::kFound) << "the second came when the guest had its time";
 }
 
+TEST(Judge, AnIdleCpuWhoseTimerDoesNotFireIsTheEmulators) {
+  Observation seen = good();
+  seen.findings = {hang()};
+  seen.reports = {report("rcu-stall", "INFO: rcu detected stall in default_idle"),
+                  report("hung-task", "INFO: task hung in __wait_rcu_gp")};
+  // As 6.1 prints it.
+  const std::string idle = "rcu: \t1-...!: (2 GPs behind) idle=76d8/0/0x0 softirq=11/13 fqs=1";
+  const std::string timer = "rcu: \tPossible timer handling issue on cpu=1 timer-softirq=3\n";
+  seen.reports[0].log = idle + " (false positive?)\n" + timer;
+  const Verdict verdict = judge(seen);
+  ASSERT_EQ(verdict.outcome, Outcome::kBroken);
+  EXPECT_THAT(verdict.reason, HasSubstr("timer does not fire"));
+  EXPECT_EQ(verdict.findings.size(), 3U) << "they are kept, unconfirmed";
+  // A CPU that does not idle keeps its own timer from firing.
+  seen.reports[0].log = idle + "\n" + timer;
+  EXPECT_EQ(judge(seen).outcome, Outcome::kFound);
+  seen.reports[0].log = idle + " (false positive?)\n";
+  EXPECT_EQ(judge(seen).outcome, Outcome::kFound);
+  seen.reports[0].log = idle + " (false positive?)\n" + timer;
+  seen.reports[1] = report("warning", "WARNING in g");
+  EXPECT_EQ(judge(seen).outcome, Outcome::kFound) << "a warning is right whatever the time";
+  seen.reports.pop_back();
+  seen.findings[0].kind = "corruption";
+  EXPECT_EQ(judge(seen).outcome, Outcome::kFound);
+}
+
 TEST(Judge, SilenceOfAStarvedGuestIsBroken) {
   Observation seen = good();
   seen.end = TrialEnd::kSilent;

@@ -34,6 +34,11 @@ struct WidenSearchOptions {
   int proof = 10;
 };
 
+// The guest's reason when a site cannot be probed: the harness's affair in a run, an answer here.
+bool is_no_site(const Verdict& verdict) {
+  return verdict.reason.starts_with("set up the widener: ");
+}
+
 constexpr int kBrokenInARow = 3;
 constexpr double kMostSeconds = 10;
 
@@ -69,15 +74,17 @@ class CaseTrials {
       if (!ran) return ran;
       fmt::print(session_.human(), "  {}: {}\n", text_of(sites), verdict_line(*ran, false));
       std::fflush(session_.human());
-      if (ran->result.verdict.outcome != Outcome::kBroken) return ran;
-      reason = ran->result.verdict.reason;
+      const Verdict& verdict = ran->result.verdict;
+      if (verdict.outcome != Outcome::kBroken || is_no_site(verdict)) return ran;
+      reason = verdict.reason;
     }
     return broken(fmt::format("{} trials in a row broke: {}", kBrokenInARow, reason));
   }
 
   SiteTrial judge(const ReportedTrial& trial, bool widened) const {
     const TrialResult& result = trial.result;
-    if (result.verdict.outcome == Outcome::kSkipped) return {SiteTrial::Says::kCannot, 0};
+    if (result.verdict.outcome == Outcome::kSkipped || is_no_site(result.verdict))
+      return {SiteTrial::Says::kCannot, 0};
     if (is_expected(spec_, side_, result)) {
       return {SiteTrial::Says::kFound, seconds_until_verdict(result)};
     }
