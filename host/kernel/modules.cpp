@@ -24,6 +24,7 @@ const std::vector<std::string>& modules_of_guests() {
       "brd",                            // a disk of memory to swap on
       "kvm_amd",     "kvm_intel",       // a VM in the guest as a device that mirrors page tables
       "test_hmm",                       // HMM's test device
+      "dax_hmem",    "kmem",            // reserved memory as a slower node
   };
   return names;
 }

@@ -138,7 +138,7 @@ std::string identity_of(const std::vector<Package>& packages) {
 }
 
 std::string key_of(const std::vector<Package>& packages) {
-  return hash_of("mmquake packaged kernel 2\n" + identity_of(packages));
+  return hash_of("mmquake packaged kernel 3\n" + identity_of(packages));
 }
 
 Result<std::vector<Package>> resolve_packaged(const KernelSpec& spec, const fs::path& cache,
