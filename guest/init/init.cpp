@@ -9,6 +9,7 @@
 #include "guest/init/channel.h"
 #include "guest/init/system.h"
 #include "guest/race/strobe.h"
+#include "guest/runner/memory_tiers.h"
 #include "guest/runner/requirements.h"
 #include "guest/runner/selftest_hook.h"
 #include "guest/runner/supervisor.h"
@@ -141,6 +142,9 @@ void run_init(const Registry& registry) {
   mount_file_systems();
   set_kernel_defaults();
   const std::vector<std::string> refused = load_modules(kModules);
+  if (Result<int> given = give_dax_memory_to_kernel(); !given) {
+    say(given.error().message);
+  }
   Result<Channel> channel = Channel::open();
   if (!channel) {
     say(channel.error().message);
