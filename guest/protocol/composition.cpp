@@ -66,6 +66,13 @@ constexpr auto kMovers = std::to_array<Ingredient>({
      .summary = "allocations from a CMA area",
      .needs = kAnyBacking,
      .machine = MachineTrait::kCma},
+    {.name = "demotion",
+     .summary = "reclaim moves pages down to slow memory, calls bring them up again",
+     .needs = kAnyBacking,
+     .refuses = kHugetlb,
+     .does = kReclaims,
+     .machine = MachineTrait::kSlowMemory,
+     .because = "hugetlb pages are not reclaimed"},
 });
 
 constexpr auto kDisturbers = std::to_array<Ingredient>({
@@ -229,6 +236,8 @@ std::string_view to_string(MachineTrait trait) {
       return "a CMA area";
     case MachineTrait::kMemoryOnlyNode:
       return "a node without CPUs";
+    case MachineTrait::kSlowMemory:
+      return "a slower tier of memory";
   }
   return "?";
 }

@@ -48,7 +48,7 @@ inline constexpr Effects kReclaims = 1 << 6;
 inline constexpr Effects kTakesFrames = 1 << 7;  // page frames or blocks of memory are taken away
 
 // What a machine must have.
-enum class MachineTrait : std::uint8_t { kNothing, kMovable, kCma, kMemoryOnlyNode };
+enum class MachineTrait : std::uint8_t { kNothing, kMovable, kCma, kMemoryOnlyNode, kSlowMemory };
 std::string_view to_string(MachineTrait trait);
 
 struct Ingredient {

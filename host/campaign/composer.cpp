@@ -34,6 +34,8 @@ double none_share(Slot slot) {
 constexpr int kTries = 10000;
 constexpr double kFloor = 0.25;
 constexpr double kNewShapeReward = 0.75;
+// Boot memory that the kernel is to leave to dax/kmem: E820_TYPE_SOFT_RESERVED.
+constexpr std::string_view kSoftReserved = "+0xefffffff";
 
 // std::uniform_real_distribution may differ between libraries, and a seed has to mean the same.
 double unit(std::mt19937_64& random) {
@@ -66,6 +68,9 @@ std::set<MachineTrait> machine_traits(const MachineSpec& machine) {
     if (arg.starts_with("movablecore=") || arg == "movable_node")
       out.insert(MachineTrait::kMovable);
     if (arg.starts_with("cma=")) out.insert(MachineTrait::kCma);
+    if (arg.starts_with("memmap=") && arg.ends_with(kSoftReserved)) {
+      out.insert(MachineTrait::kSlowMemory);
+    }
   }
   for (const NodeSpec& node : machine.nodes) {
     if (node.cpus == 0) out.insert(MachineTrait::kMemoryOnlyNode);

@@ -57,12 +57,12 @@ TEST(Composer, EveryWordIsDrawnSomeTime) {
 TEST(Composer, AMachineTellsWhatItHas) {
   MachineSpec machine;
   machine.nodes = {{2, 512}, {0, 512}};
-  machine.boot_args = {"cma=64M@4G", "movablecore=1G"};
+  machine.boot_args = {"cma=64M@4G", "movablecore=1G", "memmap=640M%2G-1+0xefffffff"};
   EXPECT_EQ(machine_traits(machine),
             (std::set<MachineTrait>{MachineTrait::kMovable, MachineTrait::kCma,
-                                    MachineTrait::kMemoryOnlyNode}));
+                                    MachineTrait::kMemoryOnlyNode, MachineTrait::kSlowMemory}));
   machine.nodes.pop_back();
-  machine.boot_args.clear();
+  machine.boot_args = {"memmap=64M$1G"};
   EXPECT_TRUE(machine_traits(machine).empty());
 }
 

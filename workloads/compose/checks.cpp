@@ -6,11 +6,13 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 
 #include "guest/memory/numa.h"
 #include "guest/memory/text_file.h"
+#include "guest/runner/memory_tiers.h"
 #include "workloads/compose/compose.h"
 #include "workloads/migration/checks_in_turn.h"
 
@@ -40,6 +42,9 @@ Result<> Compose::take_stock() {
   if ((world_->composition.traits() & kThp) != 0 && !by_uffd) {
     renewed_ = env.counter("blocks_renewed");
     renewal_.emplace(env.seed(), "renewal");
+  }
+  if (world_->composition[Slot::kMover] == kDemotion) {
+    demotions_ = env.counter("demotions");
   }
   Result<NodeRanges> ranges = NodeRanges::read();
   Result<PageFlags> flags = PageFlags::open();
@@ -296,6 +301,10 @@ Result<> Compose::count_kernel_events() {
                                        std::pair("thp_migration_success", &thp_migrations_)}) {
     const std::uint64_t grown = value_of(*now, event) - value_of(vmstat_before_, event);
     counter->add(grown - counter->value());
+  }
+  if (demotions_) {
+    const std::uint64_t grown = demotions_in(*now) - demotions_in(vmstat_before_);
+    demotions_->add(grown - std::min(grown, demotions_->value()));
   }
   return {};
 }

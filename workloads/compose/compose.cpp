@@ -444,6 +444,10 @@ Result<> Compose::verify_work() {
     return skipped(fmt::format("{} migrated nothing on {}: pgmigrate_success did not grow", mover,
                                world_->composition[Slot::kBacking]));
   }
+  if (demotions_ && demotions_->value() == 0) {
+    return skipped(fmt::format("{} moved nothing down on {}: no pgdemote count grew", mover,
+                               world_->composition[Slot::kBacking]));
+  }
   for (const Part& part : parts_) {
     // A call that moved some pages and not all counts as refused.
     const bool moved = part.name == to_string(Slot::kMover) && migrations_.value() > 0;

@@ -101,6 +101,7 @@ class Compose final : public Workload {
   std::uint64_t checks_ = 0;
   Counter cells_written_, cells_checked_, overlaps_, migrations_, thp_migrations_, disturbed_,
       renewed_;
+  std::optional<Counter> demotions_;  // of the mover of that name
 };
 
 }  // namespace mmquake

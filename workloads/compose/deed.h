@@ -14,6 +14,8 @@
 
 namespace mmquake {
 
+inline constexpr std::string_view kDemotion = "demotion";  // a mover
+
 // What every part of the workload knows. Made before the first fork.
 struct ComposeWorld {
   Composition composition;
@@ -48,6 +50,9 @@ std::unique_ptr<Deed> make_disturber(std::string_view name);
 // that process 0's next touch brings a huge page: that takes an empty PMD, and a table of PTEs
 // goes with its mapping only. False: a role that is stuck is at it.
 Result<bool> renew_block(const Area& area, std::size_t block);
+
+// A part of make_mover().
+std::unique_ptr<Deed> make_demotion();
 
 // The parts of make_disturber().
 std::unique_ptr<Deed> make_emptier(std::string_view name);

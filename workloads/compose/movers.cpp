@@ -279,6 +279,7 @@ std::unique_ptr<Deed> make_mover(std::string_view name) {
   if (name == "hot-remove") return std::make_unique<HotRemove>();
   if (name == "soft-offline") return std::make_unique<SoftOffline>();
   if (name == "cma") return std::make_unique<CmaAllocation>();
+  if (name == kDemotion) return make_demotion();
   return nullptr;
 }
 

@@ -7,13 +7,15 @@
 #include <array>
 #include <map>
 
+#include "guest/runner/memory_tiers.h"
+
 namespace mmquake {
 namespace {
 
 constexpr std::size_t kHugePages = kHugePage / kSmallPage;
-constexpr std::array<const char*, 8> kBackgroundEvents{
-    "compact_migrate_scanned", "compact_isolated", "thp_collapse_alloc", "numa_pages_migrated",
-    "pgscan_kswapd",           "pgscan_direct",    "pgdemote_kswapd",    "pgdemote_direct"};
+constexpr std::array<const char*, 6> kBackgroundEvents{
+    "compact_migrate_scanned", "compact_isolated", "thp_collapse_alloc",
+    "numa_pages_migrated",     "pgscan_kswapd",    "pgscan_direct"};
 
 FindingRecord finding(const char* kind, std::string title, std::string what) {
   FindingRecord record;
@@ -140,7 +142,7 @@ std::optional<FindingRecord> judge_quiet(const std::vector<QuietMove>& moves,
 }
 
 std::uint64_t background_moves(const KernelCounters& vmstat) {
-  std::uint64_t sum = 0;
+  std::uint64_t sum = demotions_in(vmstat);
   for (const char* event : kBackgroundEvents) {
     sum += value_of(vmstat, event);
   }
