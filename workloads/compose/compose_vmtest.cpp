@@ -145,5 +145,30 @@ TEST(ComposeOnSpecimen, ABugIsFoundByItsDamage) {
               HasSubstr("data in hugetlb-shared-pmd"));
 }
 
+// On a distribution's kernel, which has the drivers as modules: it need not be built.
+TEST(ComposeOnSlowMemory, PagesGoDownAndUp) {
+  const VmRun ran = run_in_vm("compose-demotion",
+                              {"compose", "--seconds", "8", "--machine", "numa2-tiers", "--param",
+                               "backing=anon-thp", "--param", "mover=demotion"},
+                              "debian-6.1");
+  ASSERT_FALSE(ran.verdict.is_discarded()) << ran.output;
+  EXPECT_EQ(ran.verdict["verdict"], "passed") << ran.output;
+  const auto& counters = ran.verdict["counters"];
+  EXPECT_GT(counters.value("demotions", 0), 0) << ran.text;
+  EXPECT_GT(counters.value("deeds/demotion/huge_pages_down", 0), 0) << ran.text;
+  EXPECT_GT(counters.value("deeds/demotion/pages_seen_below", 0), 0) << ran.text;
+  EXPECT_GT(counters.value("deeds/demotion/pages_brought_up", 0), 0) << ran.text;
+}
+
+// A machine without such a node is skipped, and says what is missing.
+TEST(ComposeOnSlowMemory, WithoutItATrialIsSkipped) {
+  const VmRun ran = run_in_vm(
+      "compose-no-slow-memory",
+      {"compose", "--seconds", "5", "--param", "backing=anon-4k", "--param", "mover=demotion"});
+  ASSERT_FALSE(ran.verdict.is_discarded()) << ran.output;
+  EXPECT_EQ(ran.verdict["verdict"], "skipped") << ran.output;
+  EXPECT_THAT(ran.verdict["reason"].get<std::string>(), HasSubstr("slower tier of memory"));
+}
+
 }  // namespace
 }  // namespace mmquake
