@@ -39,7 +39,7 @@ std::vector<std::string> environment(const std::vector<std::string>& more) {
 }
 
 int spawn(pid_t* pid, const std::vector<std::string>& argv, const std::vector<std::string>& env,
-          int output) {
+          const std::string& directory, int output) {
   posix_spawn_file_actions_t actions;
   posix_spawnattr_t attributes;
   posix_spawn_file_actions_init(&actions);
@@ -47,6 +47,9 @@ int spawn(pid_t* pid, const std::vector<std::string>& argv, const std::vector<st
   posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
   posix_spawn_file_actions_adddup2(&actions, output, STDOUT_FILENO);
   posix_spawn_file_actions_adddup2(&actions, output, STDERR_FILENO);
+  if (!directory.empty()) {
+    posix_spawn_file_actions_addchdir_np(&actions, directory.c_str());
+  }
   posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSID);
   const int error = posix_spawn(pid, argv[0].c_str(), &actions, &attributes,
                                 pointers_to(argv).data(), pointers_to(env).data());
@@ -58,7 +61,7 @@ int spawn(pid_t* pid, const std::vector<std::string>& argv, const std::vector<st
 }  // namespace
 
 Result<Program> Program::start(const std::vector<std::string>& argv,
-                               const std::vector<std::string>& env) {
+                               const std::vector<std::string>& env, const std::string& directory) {
   std::array<int, 2> ends{};
   if (pipe2(ends.data(), O_CLOEXEC | O_NONBLOCK) != 0) {
     return broken(std::string("pipe2: ") + std::strerror(errno));
@@ -66,7 +69,7 @@ Result<Program> Program::start(const std::vector<std::string>& argv,
   // The program's own end blocks, as it expects of its output.
   fcntl(ends[1], F_SETFL, 0);
   pid_t pid = -1;
-  const int error = spawn(&pid, argv, environment(env), ends[1]);
+  const int error = spawn(&pid, argv, environment(env), directory, ends[1]);
   close(ends[1]);
   if (error != 0) {
     close(ends[0]);
@@ -79,7 +82,8 @@ Program::Program(Program&& other) noexcept
     : pid_(std::exchange(other.pid_, -1)),
       output_fd_(std::exchange(other.output_fd_, -1)),
       status_(other.status_),
-      output_(std::move(other.output_)) {}
+      output_(std::move(other.output_)),
+      reader_(std::move(other.reader_)) {}
 
 Program::~Program() {
   if (pid_ > 0) {
@@ -101,7 +105,11 @@ void Program::poll(std::chrono::milliseconds wait) {
     if (got <= 0) {
       break;
     }
-    output_.append(block.data(), static_cast<std::size_t>(got));
+    const std::string_view text(block.data(), static_cast<std::size_t>(got));
+    output_.append(text);
+    if (reader_) {
+      reader_(text);
+    }
   }
   if (got == 0 && output_fd_ >= 0) {
     close(output_fd_);

@@ -6,8 +6,11 @@
 #include <sys/types.h>
 
 #include <chrono>
+#include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "guest/protocol/result.h"
@@ -18,10 +21,12 @@ class Program {
  public:
   static constexpr std::size_t kKeptOutput = 16 << 10;  // bytes, the last ones
 
-  // Starts it in a session of its own, stdin empty, with `env` ("NAME=value") beside what is there.
+  // Starts it in a session of its own, stdin empty, with `env` ("NAME=value") beside what is there,
+  // in `directory` if one is given: argv[0] is looked for from there.
   // The caller is a child subreaper, and has no other children that it waits for.
   static Result<Program> start(const std::vector<std::string>& argv,
-                               const std::vector<std::string>& env);
+                               const std::vector<std::string>& env,
+                               const std::string& directory = "");
   Program(Program&& other) noexcept;
   Program& operator=(Program&&) = delete;
   Program(const Program&) = delete;
@@ -36,6 +41,8 @@ class Program {
   // SIGKILL to all that descend from the caller.
   static void kill_all();
   const std::string& output() const { return output_; }
+  // Gets all that is read from now on, as it comes.
+  void on_output(std::function<void(std::string_view)> reader) { reader_ = std::move(reader); }
 
  private:
   Program(pid_t pid, int output_fd) : pid_(pid), output_fd_(output_fd) {}
@@ -45,6 +52,7 @@ class Program {
   int output_fd_;  // -1: it has been closed at the other end
   std::optional<int> status_;
   std::string output_;
+  std::function<void(std::string_view)> reader_;
 };
 
 // "exited with 3", "was killed by SIGSEGV".

@@ -16,6 +16,7 @@
 #include <cerrno>
 #include <csignal>
 #include <cstring>
+#include <mutex>
 #include <optional>
 
 #include "guest/runner/bug_switches.h"
@@ -78,6 +79,7 @@ class SocketSink final : public RecordSink {
     poll(&answered, 1, static_cast<int>(answer_ns_ / 1'000'000));
   }
   void write(const std::string& frame) const {
+    const std::lock_guard<std::mutex> whole(mutex_);
     for (std::size_t at = 0; at < frame.size();) {
       const ssize_t sent = ::send(fd_, frame.data() + at, frame.size() - at, MSG_NOSIGNAL);
       if (sent < 0 && errno != EINTR) {
@@ -89,6 +91,7 @@ class SocketSink final : public RecordSink {
 
   int fd_;
   std::int64_t answer_ns_;
+  mutable std::mutex mutex_;
 };
 
 // In the runner's process.

@@ -2,16 +2,12 @@
 //
 // A program of the user's (mmquake repro --c, --binary, --script), run again and again under the
 // oracles that need nothing of it: the kernel's log, which the host reads; its exit status; and its
-// tasks. A task that does not run for kStuck hangs if it waits for the memory manager (a page
-// fault, a system call that has to end by itself) and not for something that a program may wait for
-// as long as it likes (waits_by_design()); and once all have been killed, whoever still waits
-// hangs.
+// tasks (WatchedProgram).
 #include "guest/program/program.h"
 
 #include <fmt/core.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 #include <chrono>
 #include <optional>
@@ -19,22 +15,14 @@
 #include <utility>
 #include <vector>
 
-#include "guest/program/stuck_watch.h"
-#include "guest/program/task_tree.h"
-#include "guest/runner/evidence.h"
 #include "guest/runner/workload.h"
+#include "workloads/program/watched_program.h"
 
 namespace mmquake {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-using std::chrono::milliseconds;
-
 constexpr const char* kPath = "/payload/run";
-constexpr const char* kBusybox = "/bin/busybox";
 constexpr std::chrono::seconds kStuck{5};  // scaled; less than the runner waits for who ignores it
-constexpr milliseconds kLook{50};
-constexpr std::size_t kShownTasks = 8;
 // Of kselftest and of automake: "cannot be tested here".
 constexpr int kSkips[] = {4, 77};
 
@@ -47,13 +35,8 @@ class UserProgram final : public Workload {
   Result<> verify_work() override;
 
  private:
-  static Result<> install_busybox();
   void run(RoleContext& context);
-  bool watch(RoleContext& context, Program& program, StuckWatch& stuck);
-  bool end_all(RoleContext& context, Program& program);
-  void judge_status(const Program& program);
-  void report(const char* kind, std::string title, const Program& program,
-              const std::vector<Task>& stuck);
+  void judge_status(WatchedProgram& watched);
 
   std::chrono::seconds run_limit_{};
   std::chrono::nanoseconds stuck_limit_{};
@@ -91,21 +74,7 @@ Result<> UserProgram::set_up(Environment& env) {
   if (prctl(PR_SET_CHILD_SUBREAPER, 1) != 0) {
     return broken("PR_SET_CHILD_SUBREAPER is refused");
   }
-  return access(kBusybox, X_OK) == 0 ? install_busybox() : Result<>();
-}
-
-// A script finds the usual commands by their names.
-Result<> UserProgram::install_busybox() {
-  auto program = Program::start({kBusybox, "--install", "-s", "/bin"}, {});
-  if (!program) {
-    return tl::make_unexpected(program.error());
-  }
-  while (!program->status()) {
-    program->poll(kLook);
-  }
-  return *program->status() == 0
-             ? Result<>()
-             : Result<>(broken("busybox --install " + describe_status(*program->status())));
+  return install_busybox();
 }
 
 std::vector<Role> UserProgram::roles() {
@@ -125,101 +94,34 @@ void UserProgram::run(RoleContext& context) {
     return;
   }
   runs_.add();
-  StuckWatch stuck(stuck_limit_);
-  const bool hung = watch(context, *program, stuck);
-  const bool by_itself = program->status().has_value();
-  if (!end_all(context, *program) || hung) {
-    return;
-  }
-  if (by_itself) {
-    ended_.add();
-    judge_status(*program);
-  } else {
-    killed_.add();
-  }
-}
-
-// Until it ends, its time is over, or it hangs (true).
-bool UserProgram::watch(RoleContext& context, Program& program, StuckWatch& stuck) {
-  const Clock::time_point end = Clock::now() + run_limit_;
-  for (;;) {
-    program.poll(kLook);
-    context.step();
-    const std::vector<Task> hung = stuck.feed(tasks_of(descendants_of(getpid())), Clock::now());
-    if (!hung.empty()) {
-      report("hang", "hang in ", program, hung);
-      return true;
-    }
-    const bool over = program.status() || Clock::now() >= end || context.stopping();
-    // Who may be about to hang is not helped by a SIGKILL before that is known.
-    if (over && !stuck.has_suspects()) {
-      return false;
-    }
+  WatchedProgram watched(std::move(*program), stuck_limit_);
+  switch (watched.run(context, run_limit_)) {
+    case WatchedProgram::End::kHung:
+      finding_ = watched.finding();
+      break;
+    case WatchedProgram::End::kByLimit:
+      killed_.add();
+      break;
+    case WatchedProgram::End::kByItself:
+      ended_.add();
+      judge_status(watched);
+      break;
   }
 }
 
-// Nobody is left (true), or somebody does not even die.
-bool UserProgram::end_all(RoleContext& context, Program& program) {
-  StuckWatch undead(stuck_limit_);
-  undead.count_every_wait();
-  for (;;) {
-    const std::vector<int> left = descendants_of(getpid());
-    if (left.empty()) {
-      return true;
-    }
-    Program::kill_all();
-    program.poll(milliseconds(10));
-    context.step();
-    const std::vector<Task> hung = undead.feed(tasks_of(left), Clock::now());
-    if (!hung.empty()) {
-      report("hang", "killed, but hangs in ", program, hung);
-      return false;
-    }
-  }
-}
-
-void UserProgram::judge_status(const Program& program) {
-  const int status = *program.status();
+void UserProgram::judge_status(WatchedProgram& watched) {
+  const int status = watched.status();
   if (status == 0) {
     return;
   }
   for (const int skip : kSkips) {
     if (WIFEXITED(status) && WEXITSTATUS(status) == skip) {
       skipped_.add();
-      skip_text_ = program.output();
+      skip_text_ = watched.program().output();
       return;
     }
   }
-  report("failure", "the program " + describe_status(status), program, {});
-}
-
-void UserProgram::report(const char* kind, std::string title, const Program& program,
-                         const std::vector<Task>& stuck) {
-  if (finding_) {
-    return;  // the first one says more
-  }
-  FindingRecord finding;
-  finding.kind = kind;
-  finding.role = "program";
-  std::string tasks;
-  for (std::size_t i = 0; i < std::min(stuck.size(), kShownTasks); ++i) {
-    const TaskEvidence seen = take_evidence(stuck[i].pid, stuck[i].tid);
-    if (i == 0) {
-      title += blamed_function(seen.stack, seen.wchan);
-      finding.evidence.insert({{"stack", seen.stack},
-                               {"wchan", seen.wchan},
-                               {"status", seen.status},
-                               {"syscall", seen.syscall}});
-    }
-    tasks += fmt::format("pid {}, tid {}, state {}, syscall {}{}\n", stuck[i].pid, stuck[i].tid,
-                         stuck[i].state, stuck[i].syscall, seen.stack);
-  }
-  if (!stuck.empty()) {
-    finding.evidence["tasks"] = std::move(tasks);
-  }
-  finding.title = std::move(title);
-  finding.evidence["output"] = program.output();
-  finding_ = std::move(finding);
+  finding_ = watched.finding_of("failure", "the program " + describe_status(status));
 }
 
 Result<> UserProgram::verify_work() {
