@@ -15,6 +15,7 @@
 #include <fstream>
 #include <iterator>
 #include <memory>
+#include <set>
 #include <system_error>
 #include <vector>
 
@@ -156,12 +157,14 @@ Result<> add(archive* writer, const File& file, std::int64_t inode, const fs::pa
   return {};
 }
 
-Result<> write_archive(const std::vector<File>& files, const fs::path& out) {
+Result<> write_archive(const std::vector<File>& files, const fs::path& out,
+                       const std::string& level = "6") {
   const Writer writer(archive_write_new());
   // gzip: every kernel of interest reads it (CONFIG_RD_GZIP). Without its own timestamp.
   if (archive_write_set_format_cpio_newc(writer.get()) != ARCHIVE_OK ||
       archive_write_add_filter_gzip(writer.get()) != ARCHIVE_OK ||
-      archive_write_set_options(writer.get(), "gzip:!timestamp,gzip:compression-level=6") !=
+      archive_write_set_options(writer.get(),
+                                ("gzip:!timestamp,gzip:compression-level=" + level).c_str()) !=
           ARCHIVE_OK ||
       archive_write_open_filename(writer.get(), out.c_str()) != ARCHIVE_OK) {
     return archive_error(writer.get(), out);
@@ -172,6 +175,40 @@ Result<> write_archive(const std::vector<File>& files, const fs::path& out) {
   }
   if (archive_write_close(writer.get()) != ARCHIVE_OK) return archive_error(writer.get(), out);
   return {};
+}
+
+// The folders above a file that are not yet in `folders`, the outermost first.
+void add_folders_above(const fs::path& name, std::set<std::string>& folders,
+                       std::vector<File>& files) {
+  const fs::path parent = name.parent_path();
+  if (parent.empty() || !folders.insert(parent.string()).second) return;
+  add_folders_above(parent, folders, files);
+  files.push_back({parent.string(), "", S_IFDIR | 0755});
+}
+
+Result<std::vector<File>> files_of(const std::vector<ImageFile>& images) {
+  std::vector<File> files;
+  std::set<std::string> folders;
+  for (const ImageFile& image : images) {
+    add_folders_above(image.name, folders, files);
+    auto bytes = image.source.empty() ? Result<std::string>(image.text) : read_whole(image.source);
+    if (!bytes) return tl::make_unexpected(bytes.error());
+    const unsigned mode = image.is_link      ? S_IFLNK | 0777U
+                          : image.executable ? S_IFREG | 0755U
+                                             : S_IFREG | 0644U;
+    files.push_back({image.name, std::move(*bytes), mode});
+  }
+  return files;
+}
+
+Result<> append_file(const fs::path& from, const fs::path& to) {
+  std::ifstream in(from, std::ios::binary);
+  std::ofstream out(to, std::ios::binary | std::ios::app);
+  out << in.rdbuf();
+  out.close();
+  return in && out ? Result<>()
+                   : broken(fmt::format("cannot append '{}' to '{}': is the disk full?",
+                                        from.string(), to.string()));
 }
 
 // A file's time is that of its last use.
@@ -202,6 +239,27 @@ Result<> write_initramfs(const InitramfsContents& contents, const fs::path& out)
     return context("make the initramfs", written.error());
   }
   return {};
+}
+
+Result<> extend_initramfs(const fs::path& base, const std::vector<ImageFile>& files,
+                          const fs::path& out) {
+  auto contents = files_of(files);
+  if (!contents) return context("make the initramfs", contents.error());
+  const fs::path archive = out.string() + fmt::format(".{}.archive", getpid());
+  const fs::path part = out.string() + fmt::format(".{}.part", getpid());
+  std::error_code error;
+  fs::copy_file(base, part, fs::copy_options::overwrite_existing, error);
+  Result<> done =
+      error ? broken(fmt::format("copy '{}': {}", base.string(), error.message())) : Result<>();
+  // It is used once, and large: not worth much of this host's time.
+  if (done) done = write_archive(*contents, archive, "1");
+  if (done) done = append_file(archive, part);
+  if (done) fs::rename(part, out, error);
+  if (done && error) done = broken(fmt::format("rename '{}': {}", part.string(), error.message()));
+  std::error_code ignored;  // the first error tells more
+  fs::remove(archive, ignored);
+  fs::remove(part, ignored);
+  return done ? done : context("make the initramfs", done.error());
 }
 
 Result<fs::path> cached_initramfs(const InitramfsContents& contents, const fs::path& cache) {

@@ -23,6 +23,20 @@ struct InitramfsContents {
 // order, owners, inode numbers and times). Replaces `out` by a rename.
 Result<> write_initramfs(const InitramfsContents& contents, const std::filesystem::path& out);
 
+// One more file of an image; the folders above it are made.
+struct ImageFile {
+  std::string name;              // in the archive, without a leading '/'
+  std::filesystem::path source;  // empty: `text` is what it holds
+  std::string text = {};
+  bool is_link = false;  // `text` is its target
+  bool executable = true;
+};
+
+// Writes `base` to `out`, and behind it an archive of `files`: the kernel unpacks one after the
+// other. Replaces `out` by a rename.
+Result<> extend_initramfs(const std::filesystem::path& base, const std::vector<ImageFile>& files,
+                          const std::filesystem::path& out);
+
 // The initramfs of these contents in the folder `cache`, written if it is not there. Takes away
 // what nobody has asked for in 30 days: each build of the guest leaves one of some MB.
 Result<std::filesystem::path> cached_initramfs(const InitramfsContents& contents,

@@ -1,30 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "host/image/payload.h"
 
-#include <elf.h>
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <array>
-#include <cstring>
-#include <fstream>
 #include <system_error>
 #include <vector>
 
+#include "host/image/program_files.h"
 #include "host/process/process.h"
 
 namespace mmquake {
 namespace {
 
 namespace fs = std::filesystem;
-
-template <typename T>
-bool read_at(std::ifstream& in, std::uint64_t offset, T& out) {
-  in.clear();
-  in.seekg(static_cast<std::streamoff>(offset));
-  in.read(reinterpret_cast<char*>(&out), sizeof(out));
-  return in.gcount() == sizeof(out);
-}
 
 bool is_cpp(const fs::path& file) {
   constexpr std::array<const char*, 4> kEndings{".cc", ".cpp", ".cxx", ".C"};
@@ -56,15 +46,6 @@ Result<fs::path> compile(const fs::path& file, const fs::path& folder) {
   return out;
 }
 
-Result<fs::path> static_busybox() {
-  for (const char* path : {"/bin/busybox", "/usr/bin/busybox"}) {
-    if (fs::exists(path) && check_static_program(path)) return fs::path(path);
-  }
-  return broken(
-      "a script needs a shell without shared libraries: looked for /bin/busybox and "
-      "/usr/bin/busybox (apt install busybox-static)");
-}
-
 }  // namespace
 
 std::string to_string(PayloadSource::Kind kind) {
@@ -80,25 +61,11 @@ std::string to_string(PayloadSource::Kind kind) {
 }
 
 Result<> check_static_program(const fs::path& file) {
-  std::ifstream in(file, std::ios::binary);
-  Elf64_Ehdr header{};
-  if (!in) return usage(fmt::format("cannot read '{}'", file.string()));
-  if (!read_at(in, 0, header) || std::memcmp(header.e_ident, ELFMAG, SELFMAG) != 0 ||
-      header.e_ident[EI_CLASS] != ELFCLASS64 || header.e_machine != EM_X86_64) {
-    return usage(fmt::format("'{}' is no program for x86_64", file.string()));
-  }
-  for (unsigned i = 0; i < header.e_phnum; ++i) {
-    Elf64_Phdr segment{};
-    if (!read_at(in, header.e_phoff + std::uint64_t{i} * header.e_phentsize, segment)) {
-      return usage(fmt::format("'{}' is cut off", file.string()));
-    }
-    if (segment.p_type == PT_INTERP) {
-      return usage(
-          fmt::format("'{}' needs shared libraries, and the guest has none: link it with -static",
-                      file.string()));
-    }
-  }
-  return {};
+  const auto loader = loader_of(file);
+  if (!loader) return tl::make_unexpected(loader.error());
+  if (loader->empty()) return {};
+  return usage(fmt::format(
+      "'{}' needs shared libraries, and the guest has none: link it with -static", file.string()));
 }
 
 Result<Payload> prepare_payload(const PayloadSource& source, const fs::path& folder) {
