@@ -83,20 +83,26 @@ std::string ktap_text(const std::string& text) {
   return out;
 }
 
-std::string ktap_line(const StoredTrial& trial, std::size_t number) {
-  const std::string name = ktap_text(fmt::format("{} seed {}", trial.item, trial.seed));
-  switch (trial.verdict) {
+std::string ktap_line(const KtapEntry& entry, std::size_t number, const std::string& indent) {
+  const std::string name = ktap_text(entry.name);
+  const std::string headline = ktap_text(entry.headline);
+  switch (entry.verdict) {
     case Outcome::kPassed:
-      return fmt::format("  ok {} {}\n", number, name);
+      return fmt::format("{}ok {} {}\n", indent, number, name);
     case Outcome::kSkipped:
-      return fmt::format("  ok {} {} # SKIP {}\n", number, name, ktap_text(headline(trial)));
+      return fmt::format("{}ok {} {} # SKIP {}\n", indent, number, name, headline);
     case Outcome::kBroken:
-      return fmt::format("  not ok {} {} # ERROR {}\n", number, name, ktap_text(headline(trial)));
+      return fmt::format("{}not ok {} {} # ERROR {}\n", indent, number, name, headline);
     case Outcome::kFound:
       break;
   }
-  return fmt::format("  # {}: {}\n  # again: {}\n  not ok {} {}\n", name,
-                     ktap_text(headline(trial)), one_line(trial.repeat), number, name);
+  return fmt::format("{0}# {1}: {2}\n{0}# again: {3}\n{0}not ok {4} {1}\n", indent, name, headline,
+                     one_line(entry.repeat), number);
+}
+
+KtapEntry ktap_entry(const StoredTrial& trial) {
+  return {trial.verdict, fmt::format("{} seed {}", trial.item, trial.seed), headline(trial),
+          trial.repeat};
 }
 
 // "2026-11-26T13:05:59+00:00", as RFC 3339 has it.
@@ -191,10 +197,19 @@ std::string campaign_ktap(const CampaignReport& report) {
     out += fmt::format("  KTAP version 1\n  # Subtest: {}\n  1..{}\n", ktap_text(kernel),
                        tally.trials);
     std::size_t line = 0;
-    for (const StoredTrial* trial : of_kernel(report, kernel)) out += ktap_line(*trial, ++line);
+    for (const StoredTrial* trial : of_kernel(report, kernel)) {
+      out += ktap_line(ktap_entry(*trial), ++line, "  ");
+    }
     const bool good = tally.found == 0 && tally.broken == 0;
     out += fmt::format("{} {} {}\n", good ? "ok" : "not ok", ++number, ktap_text(kernel));
   }
+  return out;
+}
+
+std::string ktap_document(const std::vector<KtapEntry>& entries) {
+  std::string out = fmt::format("KTAP version 1\n1..{}\n", entries.size());
+  std::size_t number = 0;
+  for (const KtapEntry& entry : entries) out += ktap_line(entry, ++number, "");
   return out;
 }
 

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "host/report/campaign_report.h"
 
@@ -17,6 +18,16 @@ std::string campaign_junit(const CampaignReport& report);
 // KTAP version 1 (Documentation/dev-tools/ktap.rst): a subtest a kernel; found is "not ok", broken
 // is "not ok ... # ERROR", skipped is "ok ... # SKIP".
 std::string campaign_ktap(const CampaignReport& report);
+
+// One result of a KTAP document.
+struct KtapEntry {
+  Outcome verdict = Outcome::kBroken;
+  std::string name;
+  std::string headline;  // of what is not passed: why
+  std::string repeat;    // the command
+};
+// A document of these, as campaign_ktap() has them in its subtests.
+std::string ktap_document(const std::vector<KtapEntry>& entries);
 
 // KCIDB 5.3 (kcidb-io): a checkout and a build a kernel, a test a trial; found is FAIL, broken is
 // MISS (the harness failed, the test told nothing), skipped is SKIP. `origin` names the sender:
