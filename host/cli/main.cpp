@@ -13,6 +13,7 @@
 #include "host/cli/doctor_command.h"
 #include "host/cli/interrupt.h"
 #include "host/cli/kernel_command.h"
+#include "host/cli/kselftest_command.h"
 #include "host/cli/report_command.h"
 #include "host/cli/shrink_command.h"
 #include "host/cli/trial_options.h"
@@ -34,6 +35,7 @@ constexpr const char* kExamples =
     "  mmquake repro uffd-thp-migration          the bug kernel must find, the clean one pass\n"
     "  mmquake repro uffd-thp-migration --kernel dir:/src/linux    has this tree the bug?\n"
     "  mmquake repro --c reproducer.c            a program from a mail (docs/reproducing.md)\n"
+    "  mmquake repro --kselftest DIR --test 'mm:*'    a built selftest collection, test by test\n"
     "  mmquake score --quick                     is every known bug found, and no clean kernel "
     "blamed?\n"
     "  mmquake bench pin                         what does nth_page() cost?\n"
@@ -188,7 +190,30 @@ void add_payload(CLI::App& command, CLI::Option& name, ReproOptions& repro) {
       ->excludes(&name);
 }
 
-void add_repro(CLI::App& app, CommonOptions& common, ReproOptions& repro, int& code) {
+// A collection of kernel selftests instead of either.
+void add_kselftest(CLI::App& command, CLI::Option& name, KselftestOptions& kselftest) {
+  CLI::Option* directory =
+      command.add_option("--kselftest", kselftest.directory,
+                         "A built selftest collection (make -C tools/testing/selftests install), "
+                         "each test in a VM of its own on --kernel (clean)");
+  directory->excludes(&name);
+  for (const char* other : {"--c", "--binary", "--script", "--param", "--gdb"}) {
+    directory->excludes(command.get_option(other));
+  }
+  command
+      .add_option("--test", kselftest.tests,
+                  "With --kselftest: only mm:compaction_test, or a pattern; repeatable")
+      ->needs(directory)
+      ->allow_extra_args(false);
+  command
+      .add_flag("--ktap", kselftest.ktap,
+                "With --kselftest: print the results as KTAP on stdout, the rest on stderr")
+      ->needs(directory)
+      ->excludes(command.get_option("--json"));
+}
+
+void add_repro(CLI::App& app, CommonOptions& common, ReproOptions& repro,
+               KselftestOptions& kselftest, int& code) {
   CLI::App* command = app.add_subcommand(
       "repro", "Reproduce a case: its bug kernel must find it, its clean kernel must pass");
   CLI::Option* name = command->add_option("CASE", repro.case_name, "Its name (mmquake list)");
@@ -206,13 +231,18 @@ void add_repro(CLI::App& app, CommonOptions& common, ReproOptions& repro, int& c
   command->add_option("--bugs", repro.bugs, "Switches to put on (with --kernel)")->delimiter(',');
   add_evidence_options(*command, repro.dump, repro.debug);
   add_vm_options(*command, common);
+  add_kselftest(*command, *name, kselftest);
   command->callback([&] {
+    if (!kselftest.directory.empty()) {
+      code = repro_kselftest(common, repro, kselftest);
+      return;
+    }
     if (repro.payload) {
       code = repro_program(common, repro);
       return;
     }
     if (repro.case_name.empty()) {
-      throw CLI::RequiredError("CASE, --c, --binary or --script");
+      throw CLI::RequiredError("CASE, --c, --binary, --script or --kselftest");
     }
     if (!repro.bugs.empty() && repro.kernel.empty()) {
       throw CLI::ValidationError("--bugs", "needs --kernel: a case knows its own switches");
@@ -440,6 +470,7 @@ int run_main(int argc, char** argv) {
   std::string shrink_store;
   ComposeOptions compose;
   ReproOptions repro;
+  KselftestOptions kselftest;
   ScoreOptions score;
   SoakOptions soak;
   ReportOptions report;
@@ -459,7 +490,7 @@ int run_main(int argc, char** argv) {
   add_common(*list, common);
   list->callback([&] { code = list_all(common); });
   add_run(app, common, run, code);
-  add_repro(app, common, repro, code);
+  add_repro(app, common, repro, kselftest, code);
   add_compose(app, common, compose, code);
   add_shrink(app, common, shrink, shrink_store, code);
   add_score(app, common, score, code);
