@@ -151,7 +151,7 @@ bool KtapParser::take_version(std::string_view text, std::size_t indent) {
   if (!take_word(rest, "TAP version ") || !take_number(rest) || !rest.empty()) return false;
   if (indent == 0) {
     close_deeper(0);
-    if (levels_.front().seen == 0) levels_.front() = Level{};
+    if (levels_.front().seen == 0) levels_.front().plan.reset();
     end_document();
   } else {
     // Another document with the same indent: the one before has ended.

@@ -100,6 +100,9 @@ TEST(Ktap, NamesAndDirectives) {
 TEST(Ktap, SeveralDocuments) {
   EXPECT_THAT(parse("TAP version 13\n1..1\nTAP version 13\n1..1\nok 1 a\n").plan_faults, IsEmpty());
   EXPECT_THAT(parse("TAP version 13\n1..2\nok 1 a\nok 1 a\nok 2 b\n").plan_faults, IsEmpty());
+  // What its subtests have said is not forgotten.
+  EXPECT_THAT(parse("1..1\n  1..1\n  not ok 1 a\nTAP version 13\n1..1\nok 1 b\n").failures,
+              ElementsAre("not ok 1 a"));
   const KtapReport report =
       parse("TAP version 13\n1..2\nok 1 a\nTAP version 13\n1..1\nnot ok 1 b\n");
   EXPECT_THAT(report.plan_faults, ElementsAre("planned 2, saw 1"));
