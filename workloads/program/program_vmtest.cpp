@@ -7,6 +7,7 @@
 
 #include <fstream>
 
+#include "workloads/program/sample_programs.h"
 #include "workloads/vm_run.h"
 
 namespace mmquake {
@@ -37,12 +38,7 @@ class UserProgram : public testing::TestWithParam<Sample> {};
 
 TEST_P(UserProgram, IsJudgedByWhatItsTasksDo) {
   const Sample& sample = GetParam();
-  const std::string code =
-      "#include <fcntl.h>\n#include <linux/userfaultfd.h>\n#include <pthread.h>\n"
-      "#include <stdio.h>\n#include <stdlib.h>\n#include <sys/ioctl.h>\n#include <sys/mman.h>\n"
-      "#include <sys/syscall.h>\n#include <unistd.h>\n" +
-      sample.code;
-  const auto file = write_file(sample.name + ".c", code);
+  const auto file = write_file(sample.name + ".c", kSampleHead + sample.code);
   const VmRun ran = run_in_vm("program-" + sample.name,
                               {"--c", file.string(), "--seconds", "8", "--machine",
                                "numa2-movable-2cpu", "--param", sample.param},
@@ -57,22 +53,6 @@ TEST_P(UserProgram, IsJudgedByWhatItsTasksDo) {
     EXPECT_GT(ran.verdict["counters"].value(sample.text, 0), 0) << ran.text;
   }
 }
-
-// A page fault that nobody serves.
-constexpr const char* kUnserved = R"(
-static char *page;
-static void *fault(void *unused) { *(volatile char *)page; return unused; }
-int main(void) {
-  int uffd = syscall(SYS_userfaultfd, O_CLOEXEC);
-  struct uffdio_api api = {.api = UFFD_API};
-  page = mmap(0, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  struct uffdio_register range = {.range = {(unsigned long)page, 4096}, .mode = UFFDIO_REGISTER_MODE_MISSING};
-  if (uffd < 0 || ioctl(uffd, UFFDIO_API, &api) || ioctl(uffd, UFFDIO_REGISTER, &range)) return 1;
-  pthread_t thread;
-  pthread_create(&thread, 0, fault, 0);
-  pthread_join(thread, 0);
-}
-)";
 
 INSTANTIATE_TEST_SUITE_P(
     Vm, UserProgram,
