@@ -33,7 +33,7 @@ std::vector<Finding> findings_of(const std::string& test, const KtapReport& ktap
   for (const std::string& title : titles) {
     Finding finding;
     finding.kind = "failure";
-    finding.title = test + ": " + title;
+    finding.title = fmt::format("{}: {}", test, title);
     finding.source = "oracle";
     finding.signature = signature_of(finding.kind, finding.title, "");
     out.push_back(std::move(finding));

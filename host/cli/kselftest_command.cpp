@@ -222,6 +222,7 @@ void print_results(const std::vector<TestTrial>& trials, const KselftestOptions&
                    bool as_json) {
   if (options.ktap) {
     std::vector<KtapEntry> entries;
+    entries.reserve(trials.size());
     for (const TestTrial& done : trials) {
       entries.push_back({done.trial.result.verdict.outcome, done.test, headline(done),
                          done.trial.plan.repeat_command});

@@ -79,7 +79,9 @@ void append(std::vector<std::string>& out, const std::vector<std::string>& more,
             const std::string& group = "") {
   for (const std::string& text : more) {
     if (out.size() == most) return;
-    out.push_back(readable(group.empty() ? text : text + " < " + group, KtapReport::kLongestText));
+    std::string whole = text;
+    if (!group.empty()) whole.append(" < ").append(group);
+    out.push_back(readable(whole, KtapReport::kLongestText));
   }
 }
 

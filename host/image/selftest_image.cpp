@@ -38,7 +38,7 @@ std::vector<std::string> shebang_of(const fs::path& file) {
 
 // "bash" of "/bin/bash" and of "/usr/bin/env bash".
 std::string interpreter_in(const std::vector<std::string>& shebang) {
-  const std::string first = fs::path(shebang.front()).filename();
+  std::string first = fs::path(shebang.front()).filename();
   if (first != "env") return first;
   const auto word = std::find_if(shebang.begin() + 1, shebang.end(),
                                  [](const std::string& w) { return !w.starts_with('-'); });
@@ -53,7 +53,10 @@ bool is_executable(const fs::path& file) {
 // Collects the files of one image; each name once.
 class Collector {
  public:
-  void add(ImageFile file) { files_.try_emplace(file.name, std::move(file)); }
+  void add(ImageFile file) {
+    std::string name = file.name;
+    files_.try_emplace(std::move(name), std::move(file));
+  }
   Result<> add_tree(const fs::path& folder, const std::string& name);
   // Adds what the program asks its loader for. The text says what cannot be had; empty: nothing.
   std::string add_libraries(const fs::path& program);

@@ -193,6 +193,7 @@ Result<std::vector<Selftest>> choose_selftests(const std::vector<Selftest>& all,
                    [](const Selftest& test) { return test.listed; });
   }
   std::vector<std::string> known;
+  known.reserve(all.size());
   for (const Selftest& test : all) known.push_back(test.id());
   for (const std::string& pattern : patterns) {
     const bool with_collection = pattern.find(':') != std::string::npos;

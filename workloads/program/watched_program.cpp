@@ -102,7 +102,7 @@ FindingRecord WatchedProgram::finding_of(const char* kind, std::string title) co
   return finding;
 }
 
-void WatchedProgram::report_hang(std::string title, const std::vector<Task>& stuck) {
+void WatchedProgram::report_hang(const std::string& title, const std::vector<Task>& stuck) {
   if (finding_) {
     return;  // the first one says more
   }

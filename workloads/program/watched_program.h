@@ -46,7 +46,7 @@ class WatchedProgram {
  private:
   End watch(RoleContext& context, std::optional<std::chrono::nanoseconds> limit);
   bool end_all(RoleContext& context);
-  void report_hang(std::string title, const std::vector<Task>& stuck);
+  void report_hang(const std::string& title, const std::vector<Task>& stuck);
 
   Program program_;
   std::chrono::nanoseconds stuck_;
