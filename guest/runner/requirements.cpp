@@ -139,21 +139,22 @@ Result<> check_needs(const Needs& needs, const MachineFacts& facts, const std::s
 
 Result<HugetlbReservation> HugetlbReservation::reserve(std::uint64_t pages_per_node,
                                                        const std::vector<int>& nodes,
-                                                       const std::string& root) {
+                                                       const std::string& root,
+                                                       std::uint64_t page_kb) {
   HugetlbReservation out;
   for (const int node : nodes) {
     if (pages_per_node == 0) {
       break;
     }
-    const std::string path =
-        node_directory(root, node) + "/hugepages/hugepages-2048kB/nr_hugepages";
+    const std::string path = fmt::format("{}/hugepages/hugepages-{}kB/nr_hugepages",
+                                         node_directory(root, node), page_kb);
     std::ifstream before(path);
     std::uint64_t had = 0;
     if (!(before >> had)) {
       return skipped(
-          fmt::format("{} is not there: the workload needs hugetlb pages of 2 MiB "
+          fmt::format("{} is not there: the workload needs hugetlb pages of {} MiB "
                       "(CONFIG_HUGETLBFS)",
-                      path));
+                      path, page_kb / 1024));
     }
     out.before_[path] = had;
     std::ofstream(path) << had + pages_per_node << '\n';
@@ -161,9 +162,9 @@ Result<HugetlbReservation> HugetlbReservation::reserve(std::uint64_t pages_per_n
     std::ifstream(path) >> got;
     if (got < had + pages_per_node) {
       return skipped(
-          fmt::format("node {} gave {} of the {} hugetlb pages of 2 MiB that the "
+          fmt::format("node {} gave {} of the {} hugetlb pages of {} MiB that the "
                       "workload needs: give the machine more memory",
-                      node, got > had ? got - had : 0, pages_per_node));
+                      node, got > had ? got - had : 0, pages_per_node, page_kb / 1024));
     }
   }
   return out;

@@ -24,12 +24,14 @@ std::vector<int> parse_cpu_list(const std::string& text);
 // The error names the first lack.
 Result<> check_needs(const Needs& needs, const MachineFacts& facts, const std::string& root = "");
 
-// The 2 MiB huge pages of one trial: reserved on each of `nodes`, given back at the end.
+// The hugetlb pages of one trial, all of one size: reserved on each of `nodes`, given back at the
+// end.
 class HugetlbReservation {
  public:
   static Result<HugetlbReservation> reserve(std::uint64_t pages_per_node,
                                             const std::vector<int>& nodes,
-                                            const std::string& root = "");
+                                            const std::string& root = "",
+                                            std::uint64_t page_kb = 2048);
   HugetlbReservation() = default;
   HugetlbReservation(HugetlbReservation&& other) noexcept : before_(std::move(other.before_)) {
     other.before_.clear();

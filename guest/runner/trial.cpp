@@ -18,9 +18,11 @@ using std::chrono::seconds;
 
 namespace {
 
-constexpr milliseconds kTick{100};            // how often the runner shows that it lives
-constexpr milliseconds kGrace{1500};          // for what quiescing alone sets free
-constexpr milliseconds kQuiesceLimit{10000};  // for roles that still step but ignore stopping()
+constexpr milliseconds kTick{100};    // how often the runner shows that it lives
+constexpr milliseconds kGrace{1500};  // for what quiescing alone sets free
+// For roles that still step but ignore stopping(); or the longest limit of a role, who may be in
+// one call for as long.
+constexpr milliseconds kQuiesceLimit{10000};
 constexpr int kUserSamples = 5;
 constexpr std::uint64_t kLeastRounds = 3;
 constexpr double kMoreSeconds = 30;  // the host waits for longer than this
@@ -220,8 +222,11 @@ void Trial::stop_round() {
 }
 
 bool Trial::ignored_stopping() const {
-  return stopping_since_ &&
-         std::chrono::steady_clock::now() >= *stopping_since_ + scaled(kQuiesceLimit);
+  milliseconds limit = kQuiesceLimit;
+  for (const Role& role : roles_) {
+    limit = std::max(limit, role.limit);
+  }
+  return stopping_since_ && std::chrono::steady_clock::now() >= *stopping_since_ + scaled(limit);
 }
 
 // True: everyone has arrived. False: the deadline or the next tick came first.
