@@ -4,6 +4,7 @@
 #include <fmt/core.h>
 #include <linux/mman.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <utility>
@@ -15,6 +16,8 @@
 namespace mmquake {
 namespace {
 
+// MFD_HUGE_1GB, whose header does not go with memfd_create().
+constexpr unsigned kHuge1Gb = 30U << 26U;
 constexpr const char* kPool = "/sys/kernel/mm/hugepages/hugepages-1048576kB/nr_hugepages";
 
 Result<std::uint64_t> read_pool(const std::string& file) {
@@ -103,6 +106,33 @@ Result<GiganticPage> GiganticPages::take() {
   page.first_pfn = entry->pfn();
   pages_.back() = page;
   return page;
+}
+
+Result<GiganticFile> GiganticFile::create() {
+  UniqueFd fd(memfd_create("mmquake-gigantic", MFD_CLOEXEC | MFD_HUGETLB | kHuge1Gb));
+  if (!fd || ftruncate(fd.get(), static_cast<off_t>(kGiganticPage)) != 0) {
+    return skipped(fmt::format("a file of hugetlb pages of 1 GiB: {}", errno_text(errno)));
+  }
+  void* const at = mmap(nullptr, kGiganticPage, PROT_READ | PROT_WRITE, MAP_SHARED, fd.get(), 0);
+  if (at == MAP_FAILED) {
+    return broken(fmt::format("map a page of 1 GiB: {}", errno_text(errno)));
+  }
+  return GiganticFile(std::move(fd), static_cast<std::byte*>(at));
+}
+
+GiganticFile::GiganticFile(GiganticFile&& other) noexcept
+    : fd_(std::move(other.fd_)), data_(std::exchange(other.data_, nullptr)) {}
+
+GiganticFile& GiganticFile::operator=(GiganticFile&& other) noexcept {
+  std::swap(fd_, other.fd_);
+  std::swap(data_, other.data_);
+  return *this;
+}
+
+GiganticFile::~GiganticFile() {
+  if (data_ != nullptr) {
+    munmap(data_, kGiganticPage);
+  }
 }
 
 }  // namespace mmquake

@@ -6,8 +6,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "guest/memory/mapping.h"
 #include "guest/protocol/result.h"
 
 namespace mmquake {
@@ -42,6 +44,25 @@ class GiganticPages {
   std::string pool_;  // the sysfs file with the pool's size
   std::uint64_t size_before_ = 0;
   std::vector<GiganticPage> pages_;
+};
+
+// A file that is one such page, mapped; from a pool that somebody has filled. Not touched yet.
+class GiganticFile {
+ public:
+  static Result<GiganticFile> create();
+  GiganticFile(GiganticFile&& other) noexcept;
+  GiganticFile& operator=(GiganticFile&& other) noexcept;
+  GiganticFile(const GiganticFile&) = delete;
+  GiganticFile& operator=(const GiganticFile&) = delete;
+  ~GiganticFile();
+
+  std::byte* data() const { return data_; }
+  int fd() const { return fd_.get(); }
+
+ private:
+  GiganticFile(UniqueFd fd, std::byte* data) : fd_(std::move(fd)), data_(data) {}
+  UniqueFd fd_;
+  std::byte* data_ = nullptr;
 };
 
 }  // namespace mmquake
