@@ -29,6 +29,10 @@ constexpr auto kBackings = std::to_array<Ingredient>({
     {.name = "swap-thp",
      .summary = "anonymous huge pages, with swap on a disk of memory",
      .is = kAnon | kThp | kSwap},
+    {.name = "hugetlb-1g",
+     .summary = "parts of one hugetlb page of 1 GiB, in two processes",
+     .is = kShared | kHugetlb | kGigantic,
+     .machine = MachineTrait::kGiganticPages},
 });
 
 constexpr auto kMovers = std::to_array<Ingredient>({
@@ -54,8 +58,10 @@ constexpr auto kMovers = std::to_array<Ingredient>({
     {.name = "hot-remove",
      .summary = "memory blocks of ZONE_MOVABLE go offline and online",
      .needs = kAnyBacking,
+     .refuses = kGigantic,
      .does = kTakesFrames,
-     .machine = MachineTrait::kMovable},
+     .machine = MachineTrait::kMovable,
+     .because = "a page of 1 GiB does not lie in ZONE_MOVABLE"},
     {.name = "soft-offline",
      .summary = "MADV_SOFT_OFFLINE of some pages",
      .needs = kAnyBacking,
@@ -65,7 +71,9 @@ constexpr auto kMovers = std::to_array<Ingredient>({
     {.name = "cma",
      .summary = "allocations from a CMA area",
      .needs = kAnyBacking,
-     .machine = MachineTrait::kCma},
+     .refuses = kGigantic,
+     .machine = MachineTrait::kCma,
+     .because = "a page of 1 GiB does not lie in an area that others allocate from"},
     {.name = "demotion",
      .summary = "reclaim moves pages down to slow memory, calls bring them up again",
      .needs = kAnyBacking,
@@ -94,7 +102,9 @@ constexpr auto kDisturbers = std::to_array<Ingredient>({
     {.name = "truncate",
      .summary = "ftruncate(2) to a part and back",
      .needs = kShared,
-     .does = kEmptiesShared | kRemaps},
+     .refuses = kGigantic,
+     .does = kEmptiesShared | kRemaps,
+     .because = "a page of 1 GiB goes as a whole, and while it moves the pool has no other"},
     {.name = "mmap-over",
      .summary = "mmap(2) over it, which unmaps it",
      .needs = kAnyBacking,
@@ -152,10 +162,10 @@ constexpr auto kWatchers = std::to_array<Ingredient>({
     {.name = "uffd-missing",
      .summary = "userfaultfd serves the missing pages",
      .needs = kAnyBacking,
-     .refuses = kKsm,
+     .refuses = kKsm | kGigantic,
      .endures = ~kRemaps,
-     .because =
-         "a mapping that is made anew is not registered; ksmd leaves registered areas alone"},
+     .because = "a mapping that is made anew is not registered; ksmd leaves registered areas "
+                "alone; the one page of 1 GiB is never missing"},
     {.name = "uffd-wp",
      .summary = "userfaultfd write-protects; no write may go unreported",
      .needs = kAnyBacking,
@@ -238,6 +248,8 @@ std::string_view to_string(MachineTrait trait) {
       return "a node without CPUs";
     case MachineTrait::kSlowMemory:
       return "a slower tier of memory";
+    case MachineTrait::kGiganticPages:
+      return "room for a page of 1 GiB on every node";
   }
   return "?";
 }

@@ -34,6 +34,7 @@ inline constexpr Traits kThp = 1 << 3;
 inline constexpr Traits kHugetlb = 1 << 4;
 inline constexpr Traits kKsm = 1 << 5;
 inline constexpr Traits kSwap = 1 << 6;
+inline constexpr Traits kGigantic = 1 << 7;  // one page of 1 GiB, and no second one
 inline constexpr Traits kAnyBacking = kAnon | kShared;
 
 // What an ingredient does to content and addresses, as far as an oracle must know.
@@ -48,7 +49,14 @@ inline constexpr Effects kReclaims = 1 << 6;
 inline constexpr Effects kTakesFrames = 1 << 7;  // page frames or blocks of memory are taken away
 
 // What a machine must have.
-enum class MachineTrait : std::uint8_t { kNothing, kMovable, kCma, kMemoryOnlyNode, kSlowMemory };
+enum class MachineTrait : std::uint8_t {
+  kNothing,
+  kMovable,
+  kCma,
+  kMemoryOnlyNode,
+  kSlowMemory,
+  kGiganticPages
+};
 std::string_view to_string(MachineTrait trait);
 
 struct Ingredient {

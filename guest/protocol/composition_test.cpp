@@ -43,6 +43,10 @@ TEST(Composition, WhatDoesNotGoTogetherIsNamed) {
   EXPECT_THAT(objection(of("anon-4k", kNoWord, "punch-hole")),
               Optional(HasSubstr("punch-hole does not go with anon-4k")));
   EXPECT_THAT(objection(of("hugetlb-2m", "soft-offline")), Optional(HasSubstr("dissolves")));
+  EXPECT_THAT(objection(of("hugetlb-1g", "mbind", "truncate")), Optional(HasSubstr("no other")));
+  EXPECT_TRUE(objection(of("hugetlb-1g", "hot-remove")));
+  EXPECT_TRUE(objection(of("hugetlb-1g", "mbind", kNoWord, kNoWord, "uffd-missing")));
+  EXPECT_FALSE(objection(of("hugetlb-1g", "move_pages", "punch-hole", "ptrace", "io_uring")));
   EXPECT_TRUE(objection(of("anon-4k", "mbind", "free", "fork-cow")));
   EXPECT_TRUE(objection(of("anon-4k", "mbind", "dontneed", kNoWord, "uffd-wp")));
   EXPECT_FALSE(objection(of("anon-4k", "mbind", "mlock", kNoWord, "uffd-wp")));

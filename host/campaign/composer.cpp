@@ -32,6 +32,14 @@ double none_share(Slot slot) {
 }
 
 constexpr int kTries = 10000;
+
+// QEMU's q35 puts so much below 4 GiB if there is more than that (docs/compose.md), and the rest
+// above.
+constexpr std::uint64_t kLowMib = 2048;
+constexpr std::uint64_t kMostLowMib = 2816;
+constexpr std::uint64_t kGibMib = 1024;
+// At both ends of a node's part above 4 GiB the kernel has things of its own.
+constexpr std::uint64_t kEndsMib = 128;
 constexpr double kFloor = 0.25;
 constexpr double kNewShapeReward = 0.75;
 // Boot memory that the kernel is to leave to dax/kmem: E820_TYPE_SOFT_RESERVED.
@@ -46,6 +54,22 @@ bool serves(const std::set<MachineTrait>& machine, const Composition& compositio
   const std::vector<MachineTrait> needs = composition.machine();
   return std::all_of(needs.begin(), needs.end(),
                      [&](MachineTrait need) { return machine.contains(need); });
+}
+
+// Does each node have an aligned GiB that the kernel leaves free?
+bool has_gigantic_pages(const MachineSpec& machine) {
+  std::uint64_t total = 0;
+  for (const NodeSpec& node : machine.nodes) total += node.memory_mib;
+  if (total < kMostLowMib) return false;
+  std::uint64_t begin = 0;
+  for (const NodeSpec& node : machine.nodes) {
+    const std::uint64_t end = begin + node.memory_mib;
+    const std::uint64_t high = std::max(begin, kLowMib) + kLowMib;
+    const std::uint64_t first = (high + kEndsMib + kGibMib - 1) / kGibMib * kGibMib;
+    if (first + kGibMib + kEndsMib > end + kLowMib) return false;
+    begin = end;
+  }
+  return !machine.nodes.empty();
 }
 
 // The two disturbers in the one order that is allowed.
@@ -75,6 +99,7 @@ std::set<MachineTrait> machine_traits(const MachineSpec& machine) {
   for (const NodeSpec& node : machine.nodes) {
     if (node.cpus == 0) out.insert(MachineTrait::kMemoryOnlyNode);
   }
+  if (has_gigantic_pages(machine)) out.insert(MachineTrait::kGiganticPages);
   return out;
 }
 
@@ -88,6 +113,12 @@ double Composer::weight(Slot slot, const std::string& word) const {
   return kFloor + mean + bound;
 }
 
+bool Composer::Supply::has(Slot slot, const std::string& word) const {
+  const bool wanted = slot != Slot::kBacking || backings.empty() ||
+                      std::find(backings.begin(), backings.end(), word) != backings.end();
+  return wanted && !lacks.contains(word);
+}
+
 // One word for the slot, of those that go with what is there; nothing if none does.
 void Composer::fill(Composition& composition, Slot slot, const Supply& supply, double at) const {
   std::vector<std::pair<double, Composition>> choices;
@@ -97,8 +128,7 @@ void Composer::fill(Composition& composition, Slot slot, const Supply& supply, d
     with.set(slot == Slot::kDisturber2 && !with.has(Slot::kDisturber) ? Slot::kDisturber : slot,
              one.name);
     order(with);
-    if (supply.lacks.contains(std::string(one.name)) || !serves(supply.machine, with) ||
-        clash(with)) {
+    if (!supply.has(slot, std::string(one.name)) || !serves(supply.machine, with) || clash(with)) {
       continue;
     }
     sum += weight(slot, std::string(one.name));
@@ -113,10 +143,12 @@ void Composer::fill(Composition& composition, Slot slot, const Supply& supply, d
 }
 
 Result<Composition> Composer::draw(std::uint64_t seed, const std::set<MachineTrait>& machine,
-                                   const std::string& kernel) const {
+                                   const std::string& kernel,
+                                   const std::vector<std::string>& backings) const {
   std::mt19937_64 random(seed);
   const auto lacks = lacks_.find(kernel);
-  const Supply supply{machine, lacks == lacks_.end() ? std::set<std::string>() : lacks->second};
+  const Supply supply{machine, backings,
+                      lacks == lacks_.end() ? std::set<std::string>() : lacks->second};
   for (int i = 0; i < kTries; ++i) {
     Composition out;
     fill(out, Slot::kBacking, supply, unit(random));

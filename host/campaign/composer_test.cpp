@@ -66,6 +66,35 @@ TEST(Composer, AMachineTellsWhatItHas) {
   EXPECT_TRUE(machine_traits(machine).empty());
 }
 
+// 2 GiB lie below 4 GiB and count for nothing; of the rest, both ends of a node's part are the
+// kernel's.
+TEST(Composer, AMachineHasRoomForGiganticPagesIfEveryNodeHas) {
+  const auto has = [](std::vector<NodeSpec> nodes) {
+    MachineSpec machine;
+    machine.nodes = std::move(nodes);
+    return machine_traits(machine).contains(MachineTrait::kGiganticPages);
+  };
+  EXPECT_TRUE(has({{2, 4288}, {2, 2048}}));
+  EXPECT_FALSE(has({{2, 4160}, {2, 2048}})) << "node 0 ends 64 MiB behind its GiB";
+  EXPECT_FALSE(has({{2, 4288}, {2, 1920}})) << "so does node 1";
+  EXPECT_FALSE(has({{1, 1536}, {1, 3584}})) << "node 0 lies below 4 GiB";
+  EXPECT_FALSE(has({{2, 1024}, {2, 1024}}));
+  EXPECT_FALSE(has({}));
+}
+
+TEST(Composer, OnlyTheBackingsThatAreWantedAreDrawn) {
+  const Composer composer;
+  const std::vector<std::string> wanted{"hugetlb-1g", "shmem-4k"};
+  std::map<std::string, int> seen;
+  for (std::uint64_t seed = 1; seed <= 200; ++seed) {
+    ++seen[(*composer.draw(seed, {MachineTrait::kGiganticPages}, "", wanted))[Slot::kBacking]];
+  }
+  EXPECT_EQ(seen.size(), 2U);
+  EXPECT_GT(seen["hugetlb-1g"], 50);
+  EXPECT_GT(seen["shmem-4k"], 50);
+  EXPECT_FALSE(composer.draw(1, kPlain, "", {"hugetlb-1g"})) << "the machine has no room for it";
+}
+
 // mbind meets others often, all the rest never: it is drawn more often afterwards, and nothing
 // dies.
 TEST(Composer, WhatRaisesOverlapsIsDrawnMore) {

@@ -72,22 +72,10 @@ Result<Area> Area::create(const Composition& composition, SharedMemory& memory) 
 
 Result<> Area::map() {
   if (word_ == "hugetlb-shared-pmd") {
-    Result<SharedPmdArea> made = SharedPmdArea::create();
-    if (!made) {
-      return tl::make_unexpected(made.error());
-    }
-    shared_pmds_ = std::move(*made);
-    base_ = shared_pmds_->data();
-    size_ = SharedPmdArea::kBytes;
-    stride_ = 2 * kHugePage;
-    Result<> mapped = shared_pmds_->renew();
-    fd_ = shared_pmds_->fd();
-    if (mapped) {
-      // Before any fork, so that the others find a page table to share. Two that make theirs at the
-      // same moment never share.
-      (void)std::atomic_ref(*base_).load();
-    }
-    return mapped;
+    return map_shared_pmds();
+  }
+  if (word_ == "hugetlb-1g") {
+    return map_gigantic();
   }
   Result<Mapping> mapping = Mapping::create(backing_, kBlocks * kHugePage);
   if (!mapping) {
@@ -98,6 +86,55 @@ Result<> Area::map() {
   size_ = mapping_.size();
   fd_ = mapping_.fd();
   return {};
+}
+
+Result<> Area::map_shared_pmds() {
+  Result<SharedPmdArea> made = SharedPmdArea::create();
+  if (!made) {
+    return tl::make_unexpected(made.error());
+  }
+  shared_pmds_ = std::move(*made);
+  base_ = shared_pmds_->data();
+  size_ = SharedPmdArea::kBytes;
+  stride_ = 2 * kHugePage;
+  Result<> mapped = shared_pmds_->renew();
+  fd_ = shared_pmds_->fd();
+  if (mapped) {
+    // Before any fork, so that the others find a page table to share. Two that make theirs at the
+    // same moment never share.
+    (void)std::atomic_ref(*base_).load();
+  }
+  return mapped;
+}
+
+// The blocks lie apart in the one page.
+Result<> Area::map_gigantic() {
+  Result<GiganticFile> made = GiganticFile::create();
+  if (!made) {
+    return tl::make_unexpected(made.error());
+  }
+  gigantic_ = std::move(*made);
+  base_ = gigantic_->data();
+  size_ = kGiganticPage;
+  stride_ = kGiganticPage / kBlocks;
+  fd_ = gigantic_->fd();
+  // The kernel clears it for seconds: before the roles, whose time is limited.
+  (void)std::atomic_ref(*base_).load();
+  return {};
+}
+
+Stretch Area::stretch(std::size_t block) const {
+  if (is_one_page()) {
+    return {0, kBlocks, base_, size_, 0};
+  }
+  return {block, block + 1, page_at(block, 0), kHugePage, file_offset(block)};
+}
+
+std::size_t Area::page_bytes() const {
+  if (is_one_page()) {
+    return kGiganticPage;
+  }
+  return is_hugetlb() ? kHugePage : kSmallPage;
 }
 
 int Area::map_flags() const {

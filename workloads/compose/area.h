@@ -15,6 +15,7 @@
 #include "guest/protocol/composition.h"
 #include "guest/runner/workload.h"
 #include "workloads/compose/cell_ledger.h"
+#include "workloads/gigantic/gigantic_pages.h"
 #include "workloads/hugetlb/shared_pmd_area.h"
 #include "workloads/migration/shared_book.h"
 
@@ -74,6 +75,14 @@ struct ComposeBook {
   SharedText error;
 };
 
+// What one call takes that can take no less.
+struct Stretch {
+  std::size_t first = 0, end = 0;  // blocks
+  void* at = nullptr;
+  std::size_t bytes = 0;
+  std::size_t file_offset = 0;
+};
+
 class Area {
  public:
   static Result<Area> create(const Composition& composition, SharedMemory& memory);
@@ -92,6 +101,12 @@ class Area {
   std::byte* page_at(std::size_t block, std::size_t page) const {
     return base_ + block * stride_ + page * kSmallPage;
   }
+  // The block; or all of the memory, where that is one page.
+  Stretch stretch(std::size_t block) const;
+  bool is_one_page() const { return gigantic_.has_value(); }
+  bool is_hugetlb() const { return backing() == Backing::kHugetlb2m || is_one_page(); }
+  // The kernel's pages, if the area is hugetlb; small ones else.
+  std::size_t page_bytes() const;
   BlockBook& block(std::size_t index) const { return blocks_[index]; }
 
   static std::size_t page_of(std::size_t cell) { return cell * kPageStride; }
@@ -123,10 +138,13 @@ class Area {
   bool all_alike_ = false;
   bool has_debugger_ = false;
   Result<> map();
+  Result<> map_shared_pmds();
+  Result<> map_gigantic();
 
   Backing backing_ = Backing::kAnon4k;
   Mapping mapping_;
   std::optional<SharedPmdArea> shared_pmds_;  // instead of the mapping
+  std::optional<GiganticFile> gigantic_;      // likewise
   std::byte* base_ = nullptr;
   std::size_t size_ = 0, stride_ = kHugePage;
   int fd_ = -1;

@@ -41,6 +41,8 @@ constexpr int kBurst = 24;  // cells between two pauses
 constexpr std::array<std::uint64_t, 4> kTempos{200, 2000, 10000, 30000};  // longest pause, us
 constexpr std::int64_t kRoundNs = 120'000'000;  // a deed begins no act after this time
 constexpr std::chrono::milliseconds kLimit{8000};
+// Who touches a page of 1 GiB waits until it is copied: see docs/compose.md.
+constexpr std::chrono::milliseconds kGiganticLimit{30000};
 constexpr const char* kKsmRun = "/sys/kernel/mm/ksm/run";
 constexpr std::uint64_t kSabotageFrom = 3;
 
@@ -133,7 +135,11 @@ Result<> Compose::set_up(Environment& env) {
 Result<> Compose::prepare_kernel() {
   const Traits traits = world_->composition.traits();
   if ((traits & kHugetlb) != 0) {
-    Result<HugetlbReservation> pool = HugetlbReservation::reserve(kHugetlbPerNode, world_->nodes);
+    // One page, and on each node that it may go to one that is free.
+    Result<HugetlbReservation> pool =
+        (traits & kGigantic) != 0
+            ? HugetlbReservation::reserve(1, world_->nodes, "", kGiganticPage / 1024)
+            : HugetlbReservation::reserve(kHugetlbPerNode, world_->nodes);
     if (!pool) {
       return tl::make_unexpected(pool.error());
     }
@@ -219,7 +225,7 @@ std::vector<Role> Compose::roles() {
     roles.push_back(std::move(role));
   }
   for (Role& role : roles) {
-    role.limit = kLimit;
+    role.limit = world_->area.is_one_page() ? kGiganticLimit : kLimit;
   }
   return roles;
 }

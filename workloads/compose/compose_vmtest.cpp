@@ -131,6 +131,33 @@ TEST(ComposeOnSpecimen, HugePagesComeAgainAfterASplit) {
   EXPECT_GT(ran.verdict["counters"]["blocks_renewed"].get<int>(), 0) << ran.output;
 }
 
+VmRun run_gigantic(const std::string& name, const std::vector<std::string>& params,
+                   const std::string& kernel = "clean", std::vector<std::string> more = {}) {
+  std::vector<std::string> words{"compose", "--machine", "numa2-gigantic-both", "--seconds",
+                                 "20",      "--param",   "backing=hugetlb-1g"};
+  for (const std::string& param : params) words.insert(words.end(), {"--param", param});
+  words.insert(words.end(), more.begin(), more.end());
+  return run_in_vm(name, words, kernel);
+}
+
+TEST(ComposeGigantic, APageOfAGibibyteMovesAndKeepsItsContent) {
+  const VmRun ran = run_gigantic("compose-gigantic",
+                                 {"mover=move_pages", "disturber=punch-hole", "watcher=io_uring"});
+  ASSERT_FALSE(ran.verdict.is_discarded()) << ran.output;
+  EXPECT_EQ(ran.verdict["verdict"], "passed") << ran.output;
+  EXPECT_GT(ran.verdict["counters"].value("migrations", 0), 0) << ran.text;
+}
+
+TEST(ComposeGigantic, ALostWriteIsSeen) {
+  const VmRun ran =
+      run_gigantic("compose-gigantic-lost", {"mover=move_pages", "provoke=lost-write"});
+  ASSERT_FALSE(ran.verdict.is_discarded()) << ran.output;
+  EXPECT_EQ(ran.verdict["verdict"], "found") << ran.output;
+  ASSERT_FALSE(ran.verdict["findings"].empty());
+  EXPECT_THAT(ran.verdict["findings"][0]["title"].get<std::string>(),
+              HasSubstr("data in hugetlb-1g"));
+}
+
 // A process that shares the page table goes on using the page that was moved away.
 TEST(ComposeOnSpecimen, ABugIsFoundByItsDamage) {
   const VmRun ran =

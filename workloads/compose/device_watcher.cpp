@@ -12,6 +12,7 @@
 #include "guest/device/kvm_mirror.h"
 #include "guest/device/pinning_device.h"
 #include "guest/memory/page_map.h"
+#include "guest/race/placement.h"
 #include "workloads/compose/watcher.h"
 #include "workloads/pin/placement.h"
 
@@ -130,6 +131,7 @@ class PinWatcher final : public DeviceWatcher {
 
  private:
   static constexpr std::size_t kPinnedCells = 4;
+  static constexpr std::uint64_t kPauseUs = 40000;
 
   Result<> look(ComposeWorld& world, RoleContext& context, std::size_t block) override {
     Random& random = context.random();
@@ -163,7 +165,12 @@ class PinWatcher final : public DeviceWatcher {
       const bool all = drops % 2 == 0 && book.idle_drops.load() == drops;
       judge_places(world, all ? 1 : kPageStride, *before, *after);
     }
-    return device_->unpin();
+    Result<> unpinned = device_->unpin();
+    if (world.area.is_one_page()) {
+      // Each pin is on the one page: without a pause nothing would ever move.
+      delay(std::chrono::microseconds(random.below(kPauseUs)));
+    }
+    return unpinned;
   }
 
   void judge_glance(ComposeWorld& world, RoleContext& context, std::size_t block, std::size_t cell,

@@ -24,14 +24,15 @@ constexpr int kDontUnmap = 4;  // MREMAP_DONTUNMAP, which the C library may be t
 // A system call on a block, or a part of one, that others use meanwhile.
 class OnBlock final : public Deed {
  public:
-  using Call = int (*)(void* block, Random& random);  // as a system call: 0, or -1 and errno
+  using Call = int (*)(const Stretch& stretch,
+                       Random& random);  // as a system call: 0, or -1 and errno
   explicit OnBlock(Call call) : call_(call) {}
   Result<Act> act(ComposeWorld& world, RoleContext& context) override {
     Random& random = context.random();
     const std::size_t block = random.below(kBlocks);
     // Its address must stay for as long as the call lasts.
     const Inside inside(world.area.block(block).door);
-    return inside && call_(world.area.page_at(block, 0), random) == 0 ? Act::kDone : Act::kRefused;
+    return inside && call_(world.area.stretch(block), random) == 0 ? Act::kDone : Act::kRefused;
   }
 
  private:
@@ -42,34 +43,34 @@ void* idle_page(void* block, Random& random) {
   return static_cast<std::byte*>(block) + Area::idle_page(random) * kSmallPage;
 }
 
-int change_protection(void* block, Random& /*random*/) {
-  return mprotect(block, kHugePage, PROT_READ | PROT_WRITE | PROT_EXEC) == 0
-             ? mprotect(block, kHugePage, PROT_READ | PROT_WRITE)
+int change_protection(const Stretch& stretch, Random& /*random*/) {
+  return mprotect(stretch.at, stretch.bytes, PROT_READ | PROT_WRITE | PROT_EXEC) == 0
+             ? mprotect(stretch.at, stretch.bytes, PROT_READ | PROT_WRITE)
              : -1;
 }
 
-int protect_a_page(void* block, Random& random) {
-  void* page = idle_page(block, random);
+int protect_a_page(const Stretch& stretch, Random& random) {
+  void* page = idle_page(stretch.at, random);
   return mprotect(page, kSmallPage, PROT_READ) == 0
              ? mprotect(page, kSmallPage, PROT_READ | PROT_WRITE)
              : -1;
 }
 
-int lock_and_unlock(void* block, Random& /*random*/) {
-  const int locked = mlock(block, kHugePage);
-  return munlock(block, kHugePage) == 0 ? locked : -1;
+int lock_and_unlock(const Stretch& stretch, Random& /*random*/) {
+  const int locked = mlock(stretch.at, stretch.bytes);
+  return munlock(stretch.at, stretch.bytes) == 0 ? locked : -1;
 }
 
-int page_out(void* block, Random& /*random*/) {
-  return madvise(block, kHugePage, MADV_PAGEOUT);
+int page_out(const Stretch& stretch, Random& /*random*/) {
+  return madvise(stretch.at, stretch.bytes, MADV_PAGEOUT);
 }
 
-int make_cold(void* block, Random& /*random*/) {
-  return madvise(block, kHugePage, MADV_COLD);
+int make_cold(const Stretch& stretch, Random& /*random*/) {
+  return madvise(stretch.at, stretch.bytes, MADV_COLD);
 }
 
-int collapse(void* block, Random& /*random*/) {
-  return madvise(block, kHugePage, MADV_COLLAPSE);
+int collapse(const Stretch& stretch, Random& /*random*/) {
+  return madvise(stretch.at, stretch.bytes, MADV_COLLAPSE);
 }
 
 class DropIdlePage final : public Deed {

@@ -20,12 +20,13 @@ using How = EmptyMark::How;
 // Over what is there, in one call: a hole could be taken by another thread's malloc().
 int map_over(const Area& area, std::size_t block) {
   const int fd = area.fd();
-  void* at = area.page_at(block, 0);
-  const auto offset = static_cast<off_t>(fd < 0 ? 0 : area.file_offset(block));
-  if (mmap(at, kHugePage, PROT_READ | PROT_WRITE, area.map_flags(), fd, offset) == MAP_FAILED) {
+  const Stretch stretch = area.stretch(block);
+  void* at = stretch.at;
+  const auto offset = static_cast<off_t>(fd < 0 ? 0 : stretch.file_offset);
+  if (mmap(at, stretch.bytes, PROT_READ | PROT_WRITE, area.map_flags(), fd, offset) == MAP_FAILED) {
     return -1;
   }
-  if (area.backing() == Backing::kHugetlb2m) {
+  if (area.is_hugetlb()) {
     return 0;
   }
   const Traits is = find_ingredient(Slot::kBacking, area.word())->is;
@@ -71,17 +72,18 @@ class Exclusive final : public Deed {
   Exclusive(Call call, bool whole_file) : call_(call), whole_file_(whole_file) {}
   Result<Act> act(ComposeWorld& world, RoleContext& context) override {
     const std::size_t block = context.random().below(kBlocks);
+    const Stretch stretch = world.area.stretch(block);
     // What cuts the file off takes all blocks behind the cut as well.
-    const std::size_t end = whole_file_ ? kBlocks : block + 1;
-    std::size_t shut = block;
+    const std::size_t end = whole_file_ ? kBlocks : stretch.end;
+    std::size_t shut = stretch.first;
     while (shut < end && world.area.block(shut).door.shut(context)) {
       ++shut;
     }
     Result<Act> result = Act::kRefused;
     if (shut == end) {
-      result = empty(world.area, block, end);
+      result = empty(world.area, stretch.first, end);
     }
-    for (std::size_t i = block; i < shut && result; ++i) {
+    for (std::size_t i = stretch.first; i < shut && result; ++i) {
       world.area.block(i).door.open();
     }
     return result;
@@ -111,7 +113,8 @@ class Exclusive final : public Deed {
 };
 
 int forget(const Area& area, std::size_t block) {
-  return madvise(area.page_at(block, 0), kHugePage, MADV_DONTNEED);
+  const Stretch stretch = area.stretch(block);
+  return madvise(stretch.at, stretch.bytes, MADV_DONTNEED);
 }
 
 int give_up(const Area& area, std::size_t block) {

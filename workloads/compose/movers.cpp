@@ -39,7 +39,11 @@ class MovePages final : public Deed {
   int process() const override { return process_; }
   Result<Act> act(ComposeWorld& world, RoleContext& context) override {
     Random& random = context.random();
-    const std::vector<std::uintptr_t> pages = world.area.pages(random.below(kBlocks));
+    std::vector<std::uintptr_t> pages = world.area.pages(random.below(kBlocks));
+    if (world.area.is_one_page()) {
+      // Each further address could move the page once more, and each time takes seconds.
+      pages = {pages[random.below(pages.size())]};
+    }
     std::vector<int> nodes(pages.size(), draw_node(world, random));
     for (int& node : nodes) {
       node = random.chance(0.1) ? draw_node(world, random) : node;
@@ -60,9 +64,10 @@ class Mbind final : public Deed {
  public:
   Result<Act> act(ComposeWorld& world, RoleContext& context) override {
     Random& random = context.random();
-    const std::uintptr_t address = world.area.block_address(random.below(kBlocks));
-    const int error = bind_and_move(address, kHugePage, draw_node(world, random));
-    unbind(address, kHugePage);
+    const Stretch stretch = world.area.stretch(random.below(kBlocks));
+    const auto address = reinterpret_cast<std::uintptr_t>(stretch.at);
+    const int error = bind_and_move(address, stretch.bytes, draw_node(world, random));
+    unbind(address, stretch.bytes);
     return error == 0 ? Act::kDone : Act::kRefused;
   }
 };

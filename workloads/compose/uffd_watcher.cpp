@@ -84,6 +84,18 @@ class UffdWatcher : public Watcher {
     events_ = world.env->counter("uffd_events");
     return {};
   }
+  // The handler was told of a fault: on this page of the one block, or on all of the stretch.
+  static void note_report(const Area& area, const Stretch& stretch,
+                          std::optional<std::size_t> page) {
+    for (std::size_t block = stretch.first; block < stretch.end; ++block) {
+      BlockBook& book = area.block(block);
+      for (std::size_t cell = 0; cell < kCellsPerBlock; ++cell) {
+        if (!page || Area::page_of(cell) == *page) {
+          book.reported[cell].store(book.guards.load());
+        }
+      }
+    }
+  }
   virtual Userfaultfd::Mode mode() const = 0;
   virtual Result<> serve(ComposeWorld& world, const FaultEvent& event) = 0;
   virtual Result<> between(ComposeWorld& /*world*/, RoleContext& /*context*/) { return {}; }
@@ -99,7 +111,7 @@ class UffdWatcher : public Watcher {
 class MissingWatcher final : public UffdWatcher {
  public:
   Result<> prepare(ComposeWorld& world) override {
-    page_ = world.area.backing() == Backing::kHugetlb2m ? kHugePage : kSmallPage;
+    page_ = world.area.page_bytes();
     Result<Mapping> zeros = Mapping::create(Backing::kAnon4k, page_);
     if (!zeros) {
       return tl::make_unexpected(zeros.error());
@@ -178,21 +190,20 @@ class WpWatcher final : public UffdWatcher {
   Result<> serve(ComposeWorld& world, const FaultEvent& event) override {
     const std::size_t offset = event.address - world.area.address();
     const std::size_t block = offset / world.area.stride();
-    BlockBook& book = world.area.block(block);
     const std::size_t page = offset % world.area.stride() / kSmallPage;
     // By turns, since a part of a huge page is another path of the kernel than the whole.
     whole_next_ = !whole_next_;
-    const bool all = world.area.backing() == Backing::kHugetlb2m || whole_next_;
-    for (std::size_t cell = 0; cell < kCellsPerBlock && !keeps_silent_; ++cell) {
-      if (all || Area::page_of(cell) == page) {
-        book.reported[cell].store(book.guards.load());
-      }
+    const bool all = world.area.is_hugetlb() || whole_next_;
+    const Stretch stretch = world.area.stretch(block);
+    if (!keeps_silent_) {
+      note_report(world.area, stretch, all ? std::nullopt : std::optional(page));
     }
-    if (all && uffd_->write_unprotect(world.area.block_address(block), kHugePage, true)) {
+    const auto address = reinterpret_cast<std::uintptr_t>(stretch.at);
+    if (all && uffd_->write_unprotect(address, stretch.bytes, true)) {
       return {};
     }
     // The range must lie in one VMA, which mprotect() of a page cuts in two for a moment.
-    if (world.area.backing() == Backing::kHugetlb2m) {
+    if (world.area.is_hugetlb()) {
       return broken("UFFDIO_WRITEPROTECT of a hugetlb page failed");
     }
     return uffd_->write_unprotect(event.address / kSmallPage * kSmallPage, kSmallPage, true);
@@ -202,13 +213,14 @@ class WpWatcher final : public UffdWatcher {
     if (!registered() || context.stopping() || !context.random().chance(kProtect)) {
       return {};
     }
-    const std::size_t block = context.random().below(kBlocks);
-    const std::uintptr_t address = world.area.block_address(block);
-    if (!uffd_->write_protect(address, kHugePage)) {
+    const Stretch stretch = world.area.stretch(context.random().below(kBlocks));
+    if (!uffd_->write_protect(reinterpret_cast<std::uintptr_t>(stretch.at), stretch.bytes)) {
       refused_.add();  // not in one VMA just now: nothing is protected
       return {};
     }
-    world.area.block(block).guards.fetch_add(1);
+    for (std::size_t block = stretch.first; block < stretch.end; ++block) {
+      world.area.block(block).guards.fetch_add(1);
+    }
     protected_.add();
     return {};
   }
@@ -223,8 +235,8 @@ class WpWatcher final : public UffdWatcher {
 class MinorWatcher final : public UffdWatcher {
  public:
   Result<> prepare(ComposeWorld& world) override {
-    const bool hugetlb = world.area.backing() == Backing::kHugetlb2m;
-    page_ = hugetlb ? kHugePage : kSmallPage;
+    const bool hugetlb = world.area.is_hugetlb();
+    page_ = world.area.page_bytes();
     const std::string provoke = world.env->param("provoke");
     keeps_silent_ = provoke == "unreported";
     never_answers_ = provoke == "unanswered";
@@ -278,12 +290,10 @@ class MinorWatcher final : public UffdWatcher {
     const std::size_t page = offset % world.area.stride() / kSmallPage;
     // By turns: the page alone, or all of the block that is there.
     all_next_ = !all_next_;
-    const bool all = page_ == kHugePage || all_next_;
-    BlockBook& book = world.area.block(block);
-    for (std::size_t cell = 0; cell < kCellsPerBlock && !keeps_silent_; ++cell) {
-      if (all || Area::page_of(cell) == page) {
-        book.reported[cell].store(book.guards.load());
-      }
+    const bool all = page_ != kSmallPage || all_next_;
+    const Stretch stretch = world.area.stretch(block);
+    if (!keeps_silent_) {
+      note_report(world.area, stretch, all ? std::nullopt : std::optional(page));
     }
     if (never_answers_ && unmapped_.value() > 0) {
       return {};
@@ -294,7 +304,7 @@ class MinorWatcher final : public UffdWatcher {
     if (Result<> done = map(event.address / page_ * page_, page_); !done || !all) {
       return done;
     }
-    return map(world.area.block_address(block), kHugePage);
+    return map(reinterpret_cast<std::uintptr_t>(stretch.at), stretch.bytes);
   }
 
   // What is mapped already, or has left the file meanwhile, is the fault's own affair when it is
@@ -339,22 +349,22 @@ class MinorWatcher final : public UffdWatcher {
       return {};
     }
     const std::size_t block = random.below(kBlocks);
-    BlockBook& book = world.area.block(block);
-    const Inside inside(book.door);
+    const Inside inside(world.area.block(block).door);
     if (!inside) {
       return {};
     }
     // A page of a huge one takes another path of the kernel than the whole.
-    const bool whole = page_ == kHugePage || random.chance(0.7);
+    const bool whole = page_ != kSmallPage || random.chance(0.7);
     const std::size_t page = Area::page_of(random.below(kCellsPerBlock));
-    void* at = world.area.page_at(block, whole ? 0 : page);
-    if (madvise(at, whole ? kHugePage : kSmallPage, MADV_DONTNEED) != 0) {
+    const Stretch stretch = world.area.stretch(block);
+    void* at = whole ? stretch.at : world.area.page_at(block, page);
+    if (madvise(at, whole ? stretch.bytes : kSmallPage, MADV_DONTNEED) != 0) {
       return {};  // locked just now
     }
-    if (whole) {
-      book.guards.fetch_add(1);
-      unmapped_.add();
+    for (std::size_t gone = stretch.first; whole && gone < stretch.end; ++gone) {
+      world.area.block(gone).guards.fetch_add(1);
     }
+    unmapped_.add(whole ? 1 : 0);
     return {};
   }
 
