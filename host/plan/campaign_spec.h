@@ -29,6 +29,7 @@ struct CampaignItem {
   bool composed = false;  // each trial draws its own composition; params are the common ones
   double seconds = 30;    // guest time
   double weight = 1;      // among the items of its kernel
+  std::vector<std::string> backings;  // composed: only these are drawn; empty: all
   std::uint64_t trials_per_boot = 1;  // composed: so many in one VM, as long as they pass
 };
 

@@ -173,6 +173,32 @@ bugs = ["b-three"]
   EXPECT_THAT(wrong.error().message, HasSubstr("kernel 'buggy' has no switch 'b-three'"));
 }
 
+TEST_F(CampaignSpecTest, ComposeMaySayWhichBackings) {
+  const auto spec = read(R"(summary = "s"
+trials = 10
+machines = ["m"]
+kernels = ["clean"]
+[[compose]]
+[[compose]]
+backings = ["hugetlb-1g", "anon-4k"]
+)");
+  ASSERT_TRUE(spec) << spec.error().message;
+  ASSERT_EQ(spec->items.size(), 2U);
+  EXPECT_TRUE(spec->items[0].backings.empty());
+  EXPECT_THAT(spec->items[1].backings, ElementsAre("hugetlb-1g", "anon-4k"));
+  EXPECT_EQ(item_label(spec->items[1]), "compose hugetlb-1g anon-4k on clean, m");
+
+  const auto wrong = read(R"(summary = "s"
+trials = 10
+machines = ["m"]
+kernels = ["clean"]
+[[compose]]
+backings = ["hugetlb-2g"]
+)");
+  ASSERT_FALSE(wrong);
+  EXPECT_THAT(wrong.error().message, HasSubstr("mmquake compose --space"));
+}
+
 TEST_F(CampaignSpecTest, ComposeHasTheRootsSitesOrItsOwn) {
   const auto spec = read(R"(summary = "s"
 trials = 10
