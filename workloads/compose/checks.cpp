@@ -2,6 +2,7 @@
 //
 // The oracle of `compose` between two rounds, every role parked.
 #include <fmt/core.h>
+#include <linux/mman.h>
 #include <sys/mman.h>
 #include <sys/utsname.h>
 #include <unistd.h>
@@ -330,8 +331,9 @@ void Compose::keep_a_page() {
 // Everything that was taken since set_up() began, but for the book.
 void Compose::let_go() {
   if (provoke_ == "kept-hugepage") {
-    (void)mmap(nullptr, kHugePage, PROT_READ | PROT_WRITE,
-               MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | MAP_POPULATE, -1, 0);
+    const int size = world_->area.is_one_page() ? MAP_HUGE_1GB : MAP_HUGE_2MB;
+    (void)mmap(nullptr, world_->area.page_bytes(), PROT_READ | PROT_WRITE,
+               MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | MAP_POPULATE | size, -1, 0);
   }
   watcher_.reset();
   parts_.clear();

@@ -41,8 +41,9 @@ class MovePages final : public Deed {
     Random& random = context.random();
     std::vector<std::uintptr_t> pages = world.area.pages(random.below(kBlocks));
     if (world.area.is_one_page()) {
-      // Each further address could move the page once more, and each time takes seconds.
-      pages = {pages[random.below(pages.size())]};
+      // Each further address could move the page once more, and each time takes seconds. For one
+      // that is not the page's first, 6.1 does nothing.
+      pages = {random.chance(0.8) ? world.area.address() : pages[random.below(pages.size())]};
     }
     std::vector<int> nodes(pages.size(), draw_node(world, random));
     for (int& node : nodes) {
