@@ -26,9 +26,9 @@ struct SiteSeen {
 };
 
 // What is worth a try, at most `most`: of each side in turn the function that was on most of its
-// stacks, each counted by its depth there, since a race is lost deep inside. Left out are sides with
-// less than a twentieth of the stacks, entry code, idling, scheduling, kernel threads that work for
-// everybody, system calls by which roles wait for each other, locks and other helpers, and
+// stacks, each counted by its depth there, since a race is lost deep inside. Left out are sides
+// with less than a twentieth of the stacks, entry code, idling, scheduling, kernel threads that
+// work for everybody, system calls by which roles wait for each other, locks and other helpers, and
 // interrupts with what they run.
 std::vector<SiteSeen> sites_seen(const std::vector<NamedStack>& stacks, std::size_t most);
 
