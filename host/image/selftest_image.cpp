@@ -53,10 +53,7 @@ bool is_executable(const fs::path& file) {
 // Collects the files of one image; each name once.
 class Collector {
  public:
-  void add(ImageFile file) {
-    std::string name = file.name;
-    files_.try_emplace(std::move(name), std::move(file));
-  }
+  void add(const ImageFile& file) { files_.try_emplace(file.name, file); }
   Result<> add_tree(const fs::path& folder, const std::string& name);
   // Adds what the program asks its loader for. The text says what cannot be had; empty: nothing.
   std::string add_libraries(const fs::path& program);
