@@ -15,6 +15,7 @@ using Says = SiteTrial::Says;
 
 std::vector<std::string> names(const std::vector<SiteSeen>& sites) {
   std::vector<std::string> out;
+  out.reserve(sites.size());
   for (const SiteSeen& seen : sites) out.push_back(seen.side + ": " + seen.function);
   return out;
 }
