@@ -37,6 +37,8 @@ echo 1..1
 ok 1 "$(basename "$PWD")"
 )sh";
 
+constexpr const char* kProgram = MMQUAKE_BINARY_DIR "/mmquake";
+
 class Collection : public testing::Test {
  protected:
   static void SetUpTestSuite() {
@@ -55,20 +57,20 @@ class Collection : public testing::Test {
         "made:passes\nmade:not_ok\nmade:skips\nmade:hangs\nmade:sleeps\nmade:script.sh\n");
     const fs::path out = fs::path(MMQUAKE_BINARY_DIR) / "vmtest" / "kselftest";
     fs::remove_all(out);
-    const auto done = run_command(
-        {{MMQUAKE_BINARY_DIR "/mmquake", "repro", "--kselftest", root.string(), "--machine",
-          "numa2-movable-2cpu", "--ktap", "--seed", "1", "--out", out.string()},
-         {},
-         {}});
+    const auto done =
+        run_command({{kProgram, "repro", "--kselftest", root.string(), "--machine",
+                      "numa2-movable-2cpu", "--ktap", "--seed", "1", "--out", out.string()},
+                     {},
+                     {}});
     ASSERT_TRUE(done) << done.error().message;
-    exit_code_ = done->exit_code;
-    output_ = done->output_tail;
+    exit_code = done->exit_code;
+    output = done->output_tail;
     for (const fs::directory_entry& entry : fs::directory_iterator(out)) {
       std::ifstream file(entry.path() / "verdict.json");
       if (!file) continue;
       auto verdict = nlohmann::json::parse(file, nullptr, false);
       const std::string name = entry.path().filename();  // 001-made.passes-1
-      verdicts_[name.substr(name.find('.') + 1, name.rfind('-') - name.find('.') - 1)] = verdict;
+      verdicts[name.substr(name.find('.') + 1, name.rfind('-') - name.find('.') - 1)] = verdict;
     }
   }
   static void put(const fs::path& file, const std::string& text) {
@@ -85,38 +87,38 @@ class Collection : public testing::Test {
     ASSERT_TRUE(done && done->exit_code == 0) << (done ? done->output_tail : done.error().message);
   }
   static nlohmann::json verdict_of(const std::string& test) {
-    EXPECT_TRUE(verdicts_.contains(test)) << output_;
-    return verdicts_[test];
+    EXPECT_TRUE(verdicts.contains(test)) << output;
+    return verdicts[test];
   }
   static std::string title_of(const std::string& test) {
     const nlohmann::json verdict = verdict_of(test);
-    EXPECT_EQ(verdict["verdict"], "found") << verdict.dump() << output_;
+    EXPECT_EQ(verdict["verdict"], "found") << verdict.dump() << output;
     if (verdict["verdict"] != "found") return "";
     return verdict["findings"][0]["title"];
   }
 
-  static inline int exit_code_ = -1;
-  static inline std::string output_;
-  static inline std::map<std::string, nlohmann::json> verdicts_;
+  static inline int exit_code = -1;
+  static inline std::string output;
+  static inline std::map<std::string, nlohmann::json> verdicts;
 };
 
 TEST_F(Collection, EveryTestHasItsOwnVerdict) {
-  EXPECT_EQ(exit_code_, 1) << output_;
-  EXPECT_EQ(verdict_of("passes")["verdict"], "passed") << output_;
+  EXPECT_EQ(exit_code, 1) << output;
+  EXPECT_EQ(verdict_of("passes")["verdict"], "passed") << output;
   EXPECT_EQ(title_of("not_ok"), "made:not_ok: not ok 2 bee");
-  EXPECT_EQ(verdict_of("skips")["verdict"], "skipped") << output_;
+  EXPECT_EQ(verdict_of("skips")["verdict"], "skipped") << output;
   EXPECT_EQ(verdict_of("skips")["reason"], "the test says: needs a tape");
   EXPECT_EQ(title_of("hangs"), "hang in handle_userfault");
   EXPECT_EQ(title_of("sleeps"), "made:sleeps: TIMEOUT");
-  EXPECT_THAT(output_, HasSubstr("KTAP version 1\n1..6\nok 1 made:passes\n# made:not_ok: "));
+  EXPECT_THAT(output, HasSubstr("KTAP version 1\n1..6\nok 1 made:passes\n# made:not_ok: "));
   // It has a shell, and the folder beside its own.
   const nlohmann::json verdict = verdict_of("script.sh");
   if (!static_busybox()) {
-    EXPECT_EQ(verdict["verdict"], "skipped") << output_;
+    EXPECT_EQ(verdict["verdict"], "skipped") << output;
     EXPECT_THAT(verdict["reason"].get<std::string>(), HasSubstr("busybox-static"));
     GTEST_SKIP() << "./deps.sh browser installs busybox-static";
   }
-  EXPECT_EQ(verdict["verdict"], "passed") << verdict.dump() << output_;
+  EXPECT_EQ(verdict["verdict"], "passed") << verdict.dump() << output;
 }
 
 }  // namespace
