@@ -226,6 +226,21 @@ TEST_F(TrialTest, EndsWhenTheTimeIsOverAndTellsLongBodies) {
   EXPECT_EQ(beats[0].roles.at(0).state, "running");
 }
 
+// Ten seconds is what others have. One call of a role with a long limit may take as long as that.
+TEST_F(TrialTest, WhoHasALongLimitHasItAtTheEndToo) {
+  Role slow{"slow", [](RoleContext& context) {
+              for (int i = 0; i < 12; ++i) {
+                delay(milliseconds(1000));
+                context.step();
+              }
+            }};
+  slow.limit = milliseconds(30000);
+  script.roles = {slow};
+  plan.seconds = 0.2;
+  plan.max_rounds = 1;
+  EXPECT_EQ(run().outcome, Outcome::kPassed);
+}
+
 TEST_F(TrialTest, AStuckRoleIsAFindingWithEvidence) {
   for (const int process : {0, 1}) {
     sink.records.clear();

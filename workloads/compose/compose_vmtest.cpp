@@ -132,9 +132,10 @@ TEST(ComposeOnSpecimen, HugePagesComeAgainAfterASplit) {
 }
 
 VmRun run_gigantic(const std::string& name, const std::vector<std::string>& params,
-                   const std::string& kernel = "clean", std::vector<std::string> more = {}) {
-  std::vector<std::string> words{"compose", "--machine", "numa2-gigantic-both", "--seconds",
-                                 "20",      "--param",   "backing=hugetlb-1g"};
+                   const std::string& kernel = "clean",
+                   std::vector<std::string> more = {"--seconds", "20"}) {
+  std::vector<std::string> words{"compose", "--machine", "numa2-gigantic-both", "--param",
+                                 "backing=hugetlb-1g"};
   for (const std::string& param : params) words.insert(words.end(), {"--param", param});
   words.insert(words.end(), more.begin(), more.end());
   return run_in_vm(name, words, kernel);
@@ -151,6 +152,17 @@ TEST(ComposeGigantic, APageOfAGibibyteMovesAndKeepsItsContent) {
 TEST(ComposeGigantic, ALostWriteIsSeen) {
   const VmRun ran =
       run_gigantic("compose-gigantic-lost", {"mover=move_pages", "provoke=lost-write"});
+  ASSERT_FALSE(ran.verdict.is_discarded()) << ran.output;
+  EXPECT_EQ(ran.verdict["verdict"], "found") << ran.output;
+  ASSERT_FALSE(ran.verdict["findings"].empty());
+  EXPECT_THAT(ran.verdict["findings"][0]["title"].get<std::string>(),
+              HasSubstr("data in hugetlb-1g"));
+}
+
+// A device goes on using the page that was moved away.
+TEST(ComposeGigantic, ADeviceThatIsNotToldOfAMigrationIsSeen) {
+  const VmRun ran = run_gigantic("compose-gigantic-specimen", {"mover=mbind", "watcher=kvm"},
+                                 "specimen", {"--seconds", "90", "--bugs", "hugetlb-no-notifier"});
   ASSERT_FALSE(ran.verdict.is_discarded()) << ran.output;
   EXPECT_EQ(ran.verdict["verdict"], "found") << ran.output;
   ASSERT_FALSE(ran.verdict["findings"].empty());
