@@ -38,13 +38,6 @@ std::map<std::string, std::string> defaults_of(const Session& session) {
   return out;
 }
 
-void add(FoundCount& count, const Glimpse& seen) {
-  ++count.trials;
-  if (seen.says != Glimpse::Says::kFound) return;
-  ++count.hits;
-  count.seconds.push_back(seen.seconds);
-}
-
 // The start itself, for who wants nothing taken away: until it finds.
 Result<Shrunk> as_it_is(const Subject& start, ShrinkTrials& trials, int most) {
   Shrunk out;
@@ -74,11 +67,11 @@ Result<> prove(ShrinkTrials& trials, int times, ShrinkResult& out) {
   for (int i = 0; i < times; ++i) {
     auto seen = trials.run(out.shrunk.smallest);
     if (!seen) return tl::make_unexpected(seen.error());
-    add(out.composition, *seen);
+    out.composition.add(*seen);
     if (out.c_file.empty()) continue;
     seen = trials.run_c(out.shrunk.smallest, out.c_file);
     if (!seen) return tl::make_unexpected(seen.error());
-    add(out.c, *seen);
+    out.c.add(*seen);
   }
   return {};
 }
@@ -110,14 +103,6 @@ Result<> write_c_file(const std::filesystem::path& root, ShrinkTrials& trials, S
   if (!command) return tl::make_unexpected(command.error());
   out.c_command = *command;
   return {};
-}
-
-json count_json(const FoundCount& count) {
-  const Interval likely = probability_interval(count.hits, count.trials);
-  json out = {
-      {"hits", count.hits}, {"trials", count.trials}, {"low", likely.low}, {"high", likely.high}};
-  if (count.hits > 0) out["median_seconds"] = percentile(count.seconds, 0.5);
-  return out;
 }
 
 void print_json(const ShrinkTrials& trials, const ShrinkResult& done) {

@@ -6,7 +6,6 @@
 #include <cmath>
 
 #include "host/campaign/rates.h"
-#include "host/cli/interrupt.h"
 #include "host/plan/specs.h"
 #include "host/plan/widen_text.h"
 #include "host/shrink/c_program.h"
@@ -14,7 +13,6 @@
 namespace mmquake {
 namespace {
 
-constexpr int kBrokenInARow = 3;
 constexpr const char* kRunSeconds = "run_seconds";
 
 // One run of the program fills its trial, so that it has as much time as the composition has.
@@ -23,16 +21,6 @@ std::string run_seconds(const Subject& subject) {
 }
 
 }  // namespace
-
-std::string count_text(const FoundCount& count) {
-  const Interval likely = probability_interval(count.hits, count.trials);
-  std::string out = fmt::format("{} of {} trials ({:.2f} to {:.2f} at {:.0f} %)", count.hits,
-                                count.trials, likely.low, likely.high, 100 * kConfidence);
-  if (count.hits > 0) {
-    out += fmt::format(", after {:.1f} s (median)", percentile(count.seconds, 0.5));
-  }
-  return out;
-}
 
 ShrinkTrials::ShrinkTrials(Session& session, RunOptions options, std::filesystem::path root,
                            std::string signature)
@@ -83,7 +71,7 @@ Result<Glimpse> ShrinkTrials::run(const Subject& subject) {
   auto again = command(subject);
   if (!again) return tl::make_unexpected(again.error());
   plan.repeat_command = *again;
-  auto ran = run_unbroken(plan, subject.composition.text());
+  auto ran = run_unbroken(session_, subject.composition.text(), [&] { return next_trial(plan); });
   if (!ran) return tl::make_unexpected(ran.error());
   return judge(*ran, false);
 }
@@ -102,31 +90,21 @@ Result<Glimpse> ShrinkTrials::run_c(const Subject& subject, const std::filesyste
   auto again = c_command(subject, file);
   if (!again) return tl::make_unexpected(again.error());
   plan.repeat_command = *again;
-  auto ran = run_unbroken(plan, "the C file");
+  auto ran = run_unbroken(session_, "the C file", [&] { return next_trial(plan); });
   if (!ran) return tl::make_unexpected(ran.error());
   return judge(*ran, true);
 }
 
-Result<ReportedTrial> ShrinkTrials::run_unbroken(const TrialPlan& plan, const std::string& label) {
-  std::string reason;
-  for (int broke = 0; broke < kBrokenInARow; ++broke) {
-    if (interrupted()) return broken("interrupted");
-    ReportedTrial trial;
-    trial.plan = plan;
-    trial.side = options_.bugs.empty() ? plan.kernel.name : "bug put back";
-    trial.number = ++count_;
-    trial.of = 0;
-    trial.plan.guest.seed = options_.seed + static_cast<std::uint64_t>(count_) - 1;
-    trial.plan.name = fmt::format("trial-{:03}", count_);
-    trial.plan.directory = root_ / trial.plan.name;
-    auto ran = session_.run(std::move(trial));
-    if (!ran) return ran;
-    fmt::print(session_.human(), "  {}: {}\n", label, verdict_line(*ran, false));
-    std::fflush(session_.human());
-    if (ran->result.verdict.outcome != Outcome::kBroken) return ran;
-    reason = ran->result.verdict.reason;
-  }
-  return broken(fmt::format("{} trials in a row broke: {}", kBrokenInARow, reason));
+ReportedTrial ShrinkTrials::next_trial(const TrialPlan& plan) {
+  ReportedTrial trial;
+  trial.plan = plan;
+  trial.side = options_.bugs.empty() ? plan.kernel.name : "bug put back";
+  trial.number = ++count_;
+  trial.of = 0;
+  trial.plan.guest.seed = options_.seed + static_cast<std::uint64_t>(count_) - 1;
+  trial.plan.name = fmt::format("trial-{:03}", count_);
+  trial.plan.directory = root_ / trial.plan.name;
+  return trial;
 }
 
 bool ShrinkTrials::is_bug(const Finding& finding, bool of_c_file) {

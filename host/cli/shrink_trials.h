@@ -11,17 +11,10 @@
 #include <vector>
 
 #include "host/cli/commands.h"
+#include "host/cli/counted_trials.h"
 #include "host/shrink/shrink.h"
 
 namespace mmquake {
-
-// How often and how soon some trials of one length found the bug.
-struct FoundCount {
-  std::uint64_t hits = 0, trials = 0;
-  std::vector<double> seconds;  // until it was found
-};
-// "6 of 6 trials (0.54 to 1.00 at 95 %), after 0.4 s (median)"
-std::string count_text(const FoundCount& count);
 
 class ShrinkTrials {
  public:
@@ -52,7 +45,7 @@ class ShrinkTrials {
   const std::map<std::string, int>& other_titles() const { return others_; }
 
  private:
-  Result<ReportedTrial> run_unbroken(const TrialPlan& plan, const std::string& label);
+  ReportedTrial next_trial(const TrialPlan& plan);
   TrialPlan plan_of(const TrialPlan& base, const Subject& subject) const;
   bool is_bug(const Finding& finding, bool of_c_file);
   Glimpse judge(const ReportedTrial& trial, bool of_c_file);

@@ -11,9 +11,9 @@
 #include "host/campaign/rates.h"
 #include "host/cli/case_sides.h"
 #include "host/cli/commands.h"
+#include "host/cli/counted_trials.h"
 #include "host/cli/interrupt.h"
 #include "host/cli/kernel_command.h"
-#include "host/cli/shrink_trials.h"
 #include "host/cli/trial_options.h"
 #include "host/console/debug_info.h"
 #include "host/plan/widen_text.h"
@@ -39,7 +39,6 @@ bool is_no_site(const Verdict& verdict) {
   return verdict.reason.starts_with("set up the widener: ");
 }
 
-constexpr int kBrokenInARow = 3;
 constexpr double kMostSeconds = 10;
 
 // The bug kernel's trials of a case, with delays that are not the case's own.
@@ -54,45 +53,23 @@ class CaseTrials {
         directory_(std::move(directory)),
         seed_(seed) {}
 
-  // One that broke is run again; three in a row are an error.
   Result<ReportedTrial> run(const std::vector<WidenSite>& sites, bool samples) {
-    std::string reason;
-    for (int broke = 0; broke < kBrokenInARow; ++broke) {
-      if (interrupted()) return broken("interrupted");
-      TrialPlan plan = plan_;
-      plan.samples_stacks = samples;
-      plan.guest.widen = sites;
-      for (WidenSite& site : plan.guest.widen) site.may_miss = true;  // that is an answer
-      const std::uint64_t seed = seed_ + static_cast<std::uint64_t>(count_++);
-      auto ran = run_side_trial(session_, side_, plan,
-                                {.directory = directory_,
-                                 .name = fmt::format("trial-{:03}", count_),
-                                 .repeat_command = command(sites, seed),
-                                 .number = count_,
-                                 .of = 0,
-                                 .seed = seed});
-      if (!ran) return ran;
-      fmt::print(session_.human(), "  {}: {}\n", text_of(sites), verdict_line(*ran, false));
-      std::fflush(session_.human());
-      const Verdict& verdict = ran->result.verdict;
-      if (verdict.outcome != Outcome::kBroken || is_no_site(verdict)) return ran;
-      reason = verdict.reason;
-    }
-    return broken(fmt::format("{} trials in a row broke: {}", kBrokenInARow, reason));
+    return run_unbroken(
+        session_, text_of(sites), [&] { return next_trial(sites, samples); }, is_no_site);
   }
 
-  SiteTrial judge(const ReportedTrial& trial, bool widened) const {
+  Glimpse judge(const ReportedTrial& trial, bool widened) const {
     const TrialResult& result = trial.result;
     if (result.verdict.outcome == Outcome::kSkipped || is_no_site(result.verdict))
-      return {SiteTrial::Says::kCannot, 0};
+      return {Glimpse::Says::kCannot, 0};
     if (is_expected(spec_, side_, result)) {
-      return {SiteTrial::Says::kFound, seconds_until_verdict(result)};
+      return {Glimpse::Says::kFound, seconds_until_verdict(result)};
     }
-    if (result.verdict.outcome == Outcome::kFound) return {SiteTrial::Says::kOther, 0};
+    if (result.verdict.outcome == Outcome::kFound) return {Glimpse::Says::kOther, 0};
     const auto& widener = result.summary.widener;
     const bool missed = widened && std::none_of(widener.begin(), widener.end(),
                                                 [](const auto& site) { return site.hits > 0; });
-    return {missed ? SiteTrial::Says::kCannot : SiteTrial::Says::kNotFound, 0};
+    return {missed ? Glimpse::Says::kCannot : Glimpse::Says::kNotFound, 0};
   }
 
   std::string command(const std::vector<WidenSite>& sites, std::uint64_t seed) const {
@@ -116,6 +93,21 @@ class CaseTrials {
   }
 
  private:
+  ReportedTrial next_trial(const std::vector<WidenSite>& sites, bool samples) {
+    TrialPlan plan = plan_;
+    plan.samples_stacks = samples;
+    plan.guest.widen = sites;
+    for (WidenSite& site : plan.guest.widen) site.may_miss = true;  // that is an answer
+    const std::uint64_t seed = seed_ + static_cast<std::uint64_t>(count_++);
+    return side_trial(side_, plan,
+                      {.directory = directory_,
+                       .name = fmt::format("trial-{:03}", count_),
+                       .repeat_command = command(sites, seed),
+                       .number = count_,
+                       .of = 0,
+                       .seed = seed});
+  }
+
   Session& session_;
   CaseSpec spec_;
   Side side_;
@@ -186,13 +178,6 @@ void print_sides(std::FILE* out, const std::vector<SiteSeen>& sites) {
   for (const auto& [side, row] : sides) fmt::print(out, "{}: {}\n", side, row);
 }
 
-void add(FoundCount& count, const SiteTrial& seen) {
-  ++count.trials;
-  if (seen.says != SiteTrial::Says::kFound) return;
-  ++count.hits;
-  count.seconds.push_back(seen.seconds);
-}
-
 // By turns, so that a host that gets busier is no one's disadvantage.
 Result<> prove(CaseTrials& trials, int times, WidenSearchResult& out) {
   for (int i = 0; i < times; ++i) {
@@ -200,16 +185,10 @@ Result<> prove(CaseTrials& trials, int times, WidenSearchResult& out) {
       const std::vector<WidenSite> sites = widened ? out.best.sites : std::vector<WidenSite>();
       auto ran = trials.run(sites, false);
       if (!ran) return tl::make_unexpected(ran.error());
-      add(widened ? out.with : out.without, trials.judge(*ran, widened));
+      (widened ? out.with : out.without).add(trials.judge(*ran, widened));
     }
   }
   return {};
-}
-
-json count_json(const FoundCount& count) {
-  const Interval likely = probability_interval(count.hits, count.trials);
-  return {
-      {"hits", count.hits}, {"trials", count.trials}, {"low", likely.low}, {"high", likely.high}};
 }
 
 void print_result(const CommonOptions& common, const WidenSearchResult& result) {
@@ -259,7 +238,7 @@ Result<int> search_or_error(const CommonOptions& common, const WidenSearchOption
   print_sides((*session)->human(), result.sites);
   auto best = search_sites(
       {.sites = result.sites, .trials = static_cast<std::uint64_t>(options.trials), .seed = seed},
-      [&](const std::vector<WidenSite>& sites) -> Result<SiteTrial> {
+      [&](const std::vector<WidenSite>& sites) -> Result<Glimpse> {
         auto ran = trials.run(sites, false);
         if (!ran) return tl::make_unexpected(ran.error());
         return trials.judge(*ran, !sites.empty());

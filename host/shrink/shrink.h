@@ -13,6 +13,7 @@
 #include "guest/protocol/composition.h"
 #include "guest/protocol/result.h"
 #include "host/plan/plan.h"
+#include "host/shrink/glimpse.h"
 
 namespace mmquake {
 
@@ -39,17 +40,6 @@ std::vector<Reduction> reductions(const Subject& subject,
                                   const std::map<std::string, std::string>& defaults,
                                   double slowest_hit);
 
-// What one trial says of the bug that is looked for.
-struct Glimpse {
-  enum class Says {
-    kFound,
-    kNotFound,
-    kOther,  // it found something else first, so nobody knows
-    kCannot  // this machine or kernel cannot run it
-  };
-  Says says = Says::kNotFound;
-  double seconds = 0;  // guest time until it was found
-};
 using RunTrial = std::function<Result<Glimpse>(const Subject& subject)>;
 
 struct ShrinkStep {

@@ -221,11 +221,11 @@ Result<std::vector<SiteArm>> best_arms(std::vector<SiteArm> arms, std::uint64_t 
     }
     auto seen = run(arm->sites);
     if (!seen) return tl::make_unexpected(seen.error());
-    if (seen->says == SiteTrial::Says::kCannot) {
+    if (seen->says == Glimpse::Says::kCannot) {
       arm->cannot = true;
     } else {
       ++arm->trials;
-      arm->hits += seen->says == SiteTrial::Says::kFound ? 1 : 0;
+      arm->hits += seen->says == Glimpse::Says::kFound ? 1 : 0;
     }
     told(*arm);
   }

@@ -12,6 +12,7 @@
 
 #include "guest/protocol/records.h"
 #include "guest/protocol/result.h"
+#include "host/shrink/glimpse.h"
 
 namespace mmquake {
 
@@ -32,17 +33,7 @@ struct SiteSeen {
 // interrupts with what they run.
 std::vector<SiteSeen> sites_seen(const std::vector<NamedStack>& stacks, std::size_t most);
 
-struct SiteTrial {
-  enum class Says {
-    kFound,
-    kNotFound,
-    kOther,  // something else was found first
-    kCannot  // no probe is possible there, or nobody came by
-  };
-  Says says = Says::kNotFound;
-  double seconds = 0;  // of guest time, until it was found
-};
-using TrySites = std::function<Result<SiteTrial>(const std::vector<WidenSite>&)>;
+using TrySites = std::function<Result<Glimpse>(const std::vector<WidenSite>&)>;
 
 // What was tried, and how often it found.
 struct SiteArm {

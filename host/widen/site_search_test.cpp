@@ -11,7 +11,7 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
-using Says = SiteTrial::Says;
+using Says = Glimpse::Says;
 
 std::vector<std::string> names(const std::vector<SiteSeen>& sites) {
   std::vector<std::string> out;
@@ -81,13 +81,13 @@ class MadeUpRace {
     }
     return std::min(1.0, out * factor);
   }
-  Result<SiteTrial> run(const std::vector<WidenSite>& sites) {
+  Result<Glimpse> run(const std::vector<WidenSite>& sites) {
     ++trials;
     for (const WidenSite& site : sites) {
-      if (site.site == impossible) return SiteTrial{Says::kCannot, 0};
+      if (site.site == impossible) return Glimpse{Says::kCannot, 0};
     }
     const bool found = std::uniform_real_distribution<double>()(random_) < chance(sites);
-    return SiteTrial{found ? Says::kFound : Says::kNotFound, 1};
+    return Glimpse{found ? Says::kFound : Says::kNotFound, 1};
   }
 
  private:
@@ -153,7 +153,7 @@ TEST(SearchSites, WhatCannotBeProbedIsTriedOnce) {
 TEST(BestArms, AnErrorEndsTheSearch) {
   const auto best = best_arms(
       {SiteArm{}}, 5, 1,
-      [](const std::vector<WidenSite>&) -> Result<SiteTrial> { return broken("no VM"); },
+      [](const std::vector<WidenSite>&) -> Result<Glimpse> { return broken("no VM"); },
       [](const SiteArm&) {});
   ASSERT_FALSE(best);
   EXPECT_EQ(best.error().message, "no VM");
