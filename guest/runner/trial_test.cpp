@@ -92,16 +92,6 @@ class Scripted final : public Workload {
   Script script_;
 };
 
-TEST(WorkloadJudge, WhoSleepsByHisOwnWishIsNoHang) {
-  Scripted workload{Script()};
-  Stuck stuck{"mover", 7, "[<0>] folio_wait_bit+0x10/0x90\n", "folio_wait_bit"};
-  ASSERT_TRUE(workload.Workload::judge(stuck));
-  stuck.stack = "[<0>] hrtimer_nanosleep+0x87/0xf0\n[<0>] __x64_sys_clock_nanosleep+0xc8/0x120\n";
-  EXPECT_FALSE(workload.Workload::judge(stuck));
-  stuck = {"mover", 7, "", "hrtimer_nanosleep"};
-  EXPECT_FALSE(workload.Workload::judge(stuck));
-}
-
 class TrialTest : public testing::Test {
  protected:
   TrialTest() {

@@ -16,7 +16,6 @@ namespace mmquake {
 namespace {
 
 namespace fs = std::filesystem;
-constexpr std::size_t kMaxRegisters = std::size_t{512} * 1024;  // of some 2 KiB a vCPU
 
 // Whether paging has five levels: bit 12 of CR4 (LA57).
 bool has_five_levels(std::string_view registers) {

@@ -10,7 +10,6 @@ namespace mmquake {
 namespace {
 
 constexpr std::uint64_t kStackBytes = 16384;  // THREAD_SIZE of x86_64, which stacks are aligned to
-constexpr std::size_t kMaxRegisters = std::size_t{512} * 1024;
 
 }  // namespace
 

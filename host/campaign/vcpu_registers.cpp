@@ -7,7 +7,6 @@
 namespace mmquake {
 namespace {
 
-constexpr std::uint64_t kKernelHalf = 1ULL << 63;
 constexpr std::size_t kMostFrames = 64;
 constexpr std::uint64_t kWord = sizeof(std::uint64_t);
 

@@ -14,11 +14,16 @@
 
 namespace mmquake {
 
+// What is read of an answer at most; a vCPU takes some 2 KiB.
+inline constexpr std::size_t kMaxRegisters = std::size_t{512} * 1024;
+// Where the kernel's half of the addresses begins.
+inline constexpr std::uint64_t kKernelHalf = 1ULL << 63;
+
 struct VcpuRegisters {
   std::string_view name;  // its number
   std::uint64_t rip = 0, rsp = 0, rbp = 0;
   bool halted = false;
-  bool in_kernel() const { return rip >= 1ULL << 63; }
+  bool in_kernel() const { return rip >= kKernelHalf; }
 };
 
 // Of the answer to 'info registers -a', into which the names are views. Who has no RIP is left out.

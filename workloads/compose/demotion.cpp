@@ -136,15 +136,21 @@ class Demotion final : public Deed {
         (void)madvise(world.area.page_at(block, 0), kHugePage, MADV_COLD);
       }
     }
-    const KernelCounters before = read_vmstat().value_or(KernelCounters());
+    const Result<KernelCounters> before = read_vmstat();
     (void)cgroup_.reclaim((kHugePage / 2) << random.below(3));
-    const KernelCounters after = read_vmstat().value_or(KernelCounters());
+    const Result<KernelCounters> after = read_vmstat();
+    if (!before || !after) {
+      return tl::make_unexpected(before ? after.error() : before.error());
+    }
+    // Since 6.12 an amount, which may seem to shrink.
+    const std::uint64_t was = demotions_in(*before);
+    const std::uint64_t demoted = std::max(demotions_in(*after), was) - was;
     // Migration counts huge pages whatever moved them, so of both counts the lesser.
-    huge_.add(std::min(value_of(after, kHugeMoves) - value_of(before, kHugeMoves),
-                       (demotions_in(after) - demotions_in(before)) / kPagesOfHuge));
+    huge_.add(std::min(value_of(*after, kHugeMoves) - value_of(*before, kHugeMoves),
+                       demoted / kPagesOfHuge));
     const std::size_t now = count_below(world, block);
     down_.add(now > below ? now - below : 0);
-    return demotions_in(after) > demotions_in(before) || now > below ? Act::kDone : Act::kRefused;
+    return demoted > 0 || now > below ? Act::kDone : Act::kRefused;
   }
 
   static constexpr double kColdChance = 0.7;
