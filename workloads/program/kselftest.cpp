@@ -4,7 +4,6 @@
 // folder, as kselftest's runner does it, and under the same oracles as any other program. All that
 // it prints goes to the host, which understands KTAP.
 #include <fmt/core.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 
 #include <algorithm>
@@ -25,7 +24,6 @@ namespace {
 
 constexpr const char* kRoot = "/payload/kselftest";
 constexpr const char* kList = "/payload/kselftest-list.txt";  // of those that the host has chosen
-constexpr std::chrono::seconds kStuck{5};  // scaled; less than the runner waits for who ignores it
 constexpr int kSkip = 4;
 constexpr std::size_t kMostOutput = 8 << 20;
 
@@ -87,10 +85,7 @@ Result<> KernelSelftest::set_up(Environment& env) {
   runs_ = env.counter("runs");
   output_ = env.counter("output_bytes");
   output_cut_ = env.counter("output_bytes_cut");
-  if (prctl(PR_SET_CHILD_SUBREAPER, 1) != 0) {
-    return broken("PR_SET_CHILD_SUBREAPER is refused");
-  }
-  return install_busybox();
+  return prepare_for_programs();
 }
 
 Result<> KernelSelftest::read_name(std::int64_t number) {
@@ -132,7 +127,7 @@ void KernelSelftest::run(RoleContext& context) {
     return;
   }
   program->on_output([this](std::string_view text) { pass_on(text); });
-  WatchedProgram watched(std::move(*program), env_->scaled(kStuck));
+  WatchedProgram watched(std::move(*program), env_->scaled(WatchedProgram::kStuck));
   std::optional<std::chrono::nanoseconds> limit;
   if (timeout_ > 0) {
     limit = env_->scaled(std::chrono::seconds(timeout_));

@@ -6,7 +6,6 @@
 #include "guest/program/program.h"
 
 #include <fmt/core.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 
 #include <chrono>
@@ -22,7 +21,6 @@ namespace mmquake {
 namespace {
 
 constexpr const char* kPath = "/payload/run";
-constexpr std::chrono::seconds kStuck{5};  // scaled; less than the runner waits for who ignores it
 // Of kselftest and of automake: "cannot be tested here".
 constexpr int kSkips[] = {4, 77};
 
@@ -65,16 +63,13 @@ WorkloadInfo UserProgram::info() {
 
 Result<> UserProgram::set_up(Environment& env) {
   run_limit_ = std::chrono::seconds(env.param_int("run_seconds"));
-  stuck_limit_ = env.scaled(kStuck);
+  stuck_limit_ = env.scaled(WatchedProgram::kStuck);
   seed_ = env.seed();
   runs_ = env.counter("runs");
   ended_ = env.counter("runs/ended");
   killed_ = env.counter("runs/ended-by-the-limit");
   skipped_ = env.counter("runs/skipped");
-  if (prctl(PR_SET_CHILD_SUBREAPER, 1) != 0) {
-    return broken("PR_SET_CHILD_SUBREAPER is refused");
-  }
-  return install_busybox();
+  return prepare_for_programs();
 }
 
 std::vector<Role> UserProgram::roles() {

@@ -2,6 +2,7 @@
 #include "workloads/program/watched_program.h"
 
 #include <fmt/core.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -116,7 +117,10 @@ void WatchedProgram::report_hang(const std::string& title, const std::vector<Tas
   finding_ = std::move(finding);
 }
 
-Result<> install_busybox() {
+Result<> prepare_for_programs() {
+  if (prctl(PR_SET_CHILD_SUBREAPER, 1) != 0) {
+    return broken("PR_SET_CHILD_SUBREAPER is refused");
+  }
   if (access(kBusybox, X_OK) != 0) {
     return {};
   }

@@ -26,7 +26,8 @@ class WatchedProgram {
     kHung       // finding() says where
   };
 
-  // `stuck` has to be less than the runner waits for a role that ignores stopping().
+  // To be scaled; less than the runner waits for a role that ignores stopping().
+  static constexpr std::chrono::seconds kStuck{5};
   WatchedProgram(Program program, std::chrono::nanoseconds stuck)
       : program_(std::move(program)), stuck_(stuck) {}
 
@@ -54,7 +55,8 @@ class WatchedProgram {
   std::string tasks_at_limit_;
 };
 
-// busybox's commands by their usual names in /bin, if the image has it: a script wants them.
-Result<> install_busybox();
+// In set_up() of who runs programs: their orphans become this process's children, and busybox's
+// commands have their usual names in /bin, if the image has it: a script wants them.
+Result<> prepare_for_programs();
 
 }  // namespace mmquake
