@@ -87,8 +87,8 @@ sanitize: deps
 FUZZ_RUNS ?= 1000000
 fuzz: deps-lint
 	@$(TALK) configure cmake --preset fuzz -Wno-dev
-	@$(TALK) build cmake --build build/fuzz -j $(JOBS) --target records_fuzz console_fuzz ktap_fuzz
-	@$(TALK) fuzz sh -e -c 'for t in guest/protocol/records host/console/console host/console/ktap; do \
+	@$(TALK) build cmake --build build/fuzz -j $(JOBS) --target records_fuzz console_fuzz ktap_fuzz registers_fuzz
+	@$(TALK) fuzz sh -e -c 'for t in guest/protocol/records host/console/console host/console/ktap host/campaign/registers; do \
 	  mkdir -p build/fuzz/found/$$t; \
 	  build/fuzz/$${t}_fuzz -runs=$(FUZZ_RUNS) -max_len=65536 -print_final_stats=1 \
 	    build/fuzz/found/$$t $$(dirname $$t)/corpus; done'
