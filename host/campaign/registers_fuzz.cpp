@@ -10,6 +10,7 @@
 
 #include "host/campaign/vcpu_registers.h"
 
+// NOLINTNEXTLINE(readability-identifier-naming): libFuzzer's name
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const std::string_view input(reinterpret_cast<const char*>(data), size);
   const std::size_t zero = std::min(input.find('\0'), size);
