@@ -11,6 +11,7 @@
 #include <tuple>
 #include <utility>
 
+#include "guest/memory/kernel_quirks.h"
 #include "guest/memory/text_file.h"
 
 namespace mmquake {
@@ -180,31 +181,6 @@ Result<ResidentPages> read_resident_pages(int pid) {
     return tl::make_unexpected(status ? rollup.error() : status.error());
   }
   return resident_pages(*status, *rollup);
-}
-
-namespace {
-
-// Of "6.1.0-50-amd64": {6, 1}; nullopt if it is no such text.
-std::optional<std::pair<std::uint64_t, std::uint64_t>> version_of(std::string_view release) {
-  const std::size_t dot = std::min(release.find('.'), release.size());
-  const auto major = to_number(release.substr(0, dot));
-  std::string_view rest = release.substr(std::min(dot + 1, release.size()));
-  rest = rest.substr(0, rest.find_first_not_of("0123456789"));
-  const auto minor = to_number(rest);
-  return major && minor ? std::optional(std::pair(*major, *minor)) : std::nullopt;
-}
-
-}  // namespace
-
-bool threads_keep_counts(std::string_view release) {
-  const auto version = version_of(release);
-  return !version || *version < std::pair<std::uint64_t, std::uint64_t>(6, 2);
-}
-
-bool smaps_misses_hinting_pmds(std::string_view release) {
-  using Version = std::pair<std::uint64_t, std::uint64_t>;
-  const auto version = version_of(release);
-  return !version || (*version >= Version(6, 1) && *version < Version(6, 5));
 }
 
 std::int64_t resident_error_kb(const ResidentPages& pages, std::int64_t cpus,

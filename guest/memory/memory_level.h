@@ -48,13 +48,6 @@ struct ResidentPages {
 Result<ResidentPages> resident_pages(std::string_view status, std::string_view smaps_rollup);
 Result<ResidentPages> read_resident_pages(int pid);
 
-// Whether this kernel ("6.1.0-50-amd64") lets each thread keep a part of these counts for itself
-// (before 6.2: up to 64 faults, each of which may map 16 pages of a file), or each CPU.
-bool threads_keep_counts(std::string_view release);
-// Whether smaps of this kernel has no huge page that NUMA balancing has made inaccessible for a
-// while (6.1, 474098edac26, to 6.4; d74943a2f3cd mended it): the page tables then seem to hold
-// less.
-bool smaps_misses_hinting_pmds(std::string_view release);
 // How far the two may be apart at most.
 std::int64_t resident_error_kb(const ResidentPages& pages, std::int64_t cpus,
                                std::string_view release);

@@ -4,13 +4,13 @@
 #include <fmt/core.h>
 #include <linux/mman.h>
 #include <sys/mman.h>
-#include <sys/utsname.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 
+#include "guest/memory/kernel_quirks.h"
 #include "guest/memory/numa.h"
 #include "guest/memory/text_file.h"
 #include "guest/runner/memory_tiers.h"
@@ -263,14 +263,12 @@ Result<std::optional<std::string>> Compose::resident_wrong(int pid) const {
     return tl::make_unexpected(pages.error());
   }
   pages->counted_kb += provoke_ == "lost-resident" ? kProvokedKb : 0;
-  utsname kernel{};
-  uname(&kernel);
-  if (world_->composition[Slot::kMover] == "numa-balancing" &&
-      smaps_misses_hinting_pmds(&kernel.release[0])) {
+  const std::string release = kernel_release();
+  if (world_->composition[Slot::kMover] == "numa-balancing" && smaps_misses_hinting_pmds(release)) {
     return std::optional<std::string>();  // a bug of that kernel, known and mended since
   }
   const std::int64_t allowed =
-      resident_error_kb(*pages, static_cast<std::int64_t>(world_->cpus.size()), &kernel.release[0]);
+      resident_error_kb(*pages, static_cast<std::int64_t>(world_->cpus.size()), release);
   if (std::abs(pages->counted_kb - pages->mapped_kb) <= allowed) {
     return std::optional<std::string>();
   }

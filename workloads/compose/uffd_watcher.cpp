@@ -17,6 +17,7 @@
 
 #include <cerrno>
 
+#include "guest/memory/kernel_quirks.h"
 #include "guest/memory/userfaultfd.h"
 #include "workloads/compose/watcher.h"
 
@@ -157,6 +158,8 @@ class WpWatcher final : public UffdWatcher {
  public:
   Result<> prepare(ComposeWorld& world) override {
     keeps_silent_ = world.env->param("provoke") == "unreported";
+    all_is_reported_ =
+        world.area.backing() != Backing::kShmemThp || !uffd_wp_misses_huge_files(kernel_release());
     protected_ = world.env->counter("uffd_protections");
     refused_ = world.env->counter("uffd_protections_refused");
     return open(world, UFFD_FEATURE_PAGEFAULT_FLAG_WP |
@@ -174,7 +177,8 @@ class WpWatcher final : public UffdWatcher {
       book.written_since[cell].store(book.guards.load() + 1);
       return std::nullopt;
     }
-    if (before < book.written_since[cell].load() + 1 || book.reported[cell].load() >= before) {
+    if (!all_is_reported_ || before < book.written_since[cell].load() + 1 ||
+        book.reported[cell].load() >= before) {
       return std::nullopt;
     }
     return fmt::format(
@@ -228,6 +232,7 @@ class WpWatcher final : public UffdWatcher {
   static constexpr double kProtect = 0.3;
   bool whole_next_ = false;
   bool keeps_silent_ = false;  // provoked: as if the kernel had not told
+  bool all_is_reported_ = true;
   Counter protected_, refused_;
 };
 
