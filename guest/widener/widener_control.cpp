@@ -141,7 +141,8 @@ Result<> WidenerControl::configure(const std::vector<WidenSite>& sites, std::uin
   }
   for (const WidenSite& site : sites) {
     const int error = add(site);
-    if (error != 0 && !(error == ENOENT && site.may_miss)) {
+    const bool is_no_place = error == ENOENT || error == EINVAL || error == EEXIST;
+    if (error != 0 && !(is_no_place && site.may_miss)) {
       return tl::make_unexpected(site_error(site, error));
     }
   }

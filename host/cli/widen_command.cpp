@@ -29,8 +29,8 @@ struct WidenSearchOptions {
   double seconds = 0;  // guest time of a trial; 0: the bug kernel's, kMostSeconds at most
   std::uint64_t seed = 0;
   int samples = 3;
-  int sites = 24;
-  int trials = 120;
+  int sites = 256;
+  int trials = 160;
   int proof = 10;
 };
 
@@ -40,6 +40,8 @@ bool is_no_site(const Verdict& verdict) {
 }
 
 constexpr double kMostSeconds = 10;
+constexpr std::size_t kMostNamed = 3;  // sites of a trial, in its line
+constexpr int kCountTrials = 3;        // until one ends without the bug, and tells what it counted
 
 // The bug kernel's trials of a case, with delays that are not the case's own.
 class CaseTrials {
@@ -54,8 +56,12 @@ class CaseTrials {
         seed_(seed) {}
 
   Result<ReportedTrial> run(const std::vector<WidenSite>& sites, bool samples) {
+    return run_as(text_of(sites), sites, samples);
+  }
+  Result<ReportedTrial> run_as(const std::string& label, const std::vector<WidenSite>& sites,
+                               bool samples) {
     return run_unbroken(
-        session_, text_of(sites), [&] { return next_trial(sites, samples); }, is_no_site);
+        session_, label, [&] { return next_trial(sites, samples); }, is_no_site);
   }
 
   Glimpse judge(const ReportedTrial& trial, bool widened) const {
@@ -87,6 +93,9 @@ class CaseTrials {
   }
 
   static std::string text_of(const std::vector<WidenSite>& sites) {
+    if (sites.size() > kMostNamed) {
+      return fmt::format("{} sites from {} on", sites.size(), sites.front().site);
+    }
     std::string out;
     for (const WidenSite& site : sites) out += (out.empty() ? "" : " ") + widen_text(site);
     return out.empty() ? "no delay" : out;
@@ -131,13 +140,8 @@ std::string function_at(const SymbolTable& symbols, std::uint64_t address) {
   return name == "_text" ? "" : name;
 }
 
-Result<std::vector<NamedStack>> sampled_stacks(CaseTrials& trials, const TrialPlan& plan,
+Result<std::vector<NamedStack>> sampled_stacks(CaseTrials& trials, const SymbolTable& symbols,
                                                int samples) {
-  const auto debug_info = DebugInfo::open(plan.kernel.vmlinux);
-  if (!debug_info) {
-    return skipped("sites are looked up in the kernel's vmlinux, which this kernel lacks: " +
-                   debug_info.error().message);
-  }
   std::vector<NamedStack> out;
   for (int i = 0; i < samples; ++i) {
     auto ran = trials.run({}, true);
@@ -147,9 +151,29 @@ Result<std::vector<NamedStack>> sampled_stacks(CaseTrials& trials, const TrialPl
       for (std::size_t depth = 0; depth < stack.size(); ++depth) {
         // A caller goes on behind its call, which may be its last instruction.
         const std::uint64_t address = depth == 0 ? stack[depth] : stack[depth] - 1;
-        named.push_back(function_at((*debug_info)->symbols(), address));
+        named.push_back(function_at(symbols, address));
       }
     }
+  }
+  return out;
+}
+
+// Probes that delay nobody: how often each was hit in a trial.
+Result<std::map<std::string, std::uint64_t>> counted_calls(CaseTrials& trials,
+                                                           const std::vector<SiteSeen>& sites) {
+  std::vector<WidenSite> probes;
+  for (const SiteSeen& seen : sites) {
+    WidenSite& probe = probes.emplace_back();
+    probe.site = seen.function;
+    probe.probability = 0;
+  }
+  std::map<std::string, std::uint64_t> out;
+  // Who finds the bug at once ends without a summary.
+  for (int i = 0; i < kCountTrials && out.empty(); ++i) {
+    auto ran =
+        trials.run_as(fmt::format("counting calls of {} functions", sites.size()), probes, false);
+    if (!ran) return tl::make_unexpected(ran.error());
+    for (const WidenerCount& count : ran->result.summary.widener) out[count.site] = count.hits;
   }
   return out;
 }
@@ -169,11 +193,34 @@ Result<> write_stacks(const std::filesystem::path& file, const std::vector<Named
   return write_file(file, text);
 }
 
+// The functions by which the case's bug kernel comes; its stacks are kept in `file`.
+Result<std::vector<SiteSeen>> sites_to_try(CaseTrials& trials, const TrialPlan& plan,
+                                           const WidenSearchOptions& options,
+                                           const std::filesystem::path& file) {
+  const auto debug_info = DebugInfo::open(plan.kernel.vmlinux);
+  if (!debug_info) {
+    return skipped("sites are looked up in the kernel's vmlinux, which this kernel lacks: " +
+                   debug_info.error().message);
+  }
+  const SymbolTable& symbols = (*debug_info)->symbols();
+  auto stacks = sampled_stacks(trials, symbols, options.samples);
+  if (!stacks) return tl::make_unexpected(stacks.error());
+  if (auto written = write_stacks(file, *stacks); !written) {
+    return tl::make_unexpected(written.error());
+  }
+  const auto most = static_cast<std::size_t>(options.sites);
+  const std::vector<SiteSeen> seen = sites_seen(*stacks, most);
+  if (seen.empty()) return skipped("no stack of the kernel could be read");
+  return sites_that_run(
+      seen, [&](const std::string& function) { return symbols.callees(function); },
+      [&](const std::vector<SiteSeen>& sites) { return counted_calls(trials, sites); }, most);
+}
+
 void print_sides(std::FILE* out, const std::vector<SiteSeen>& sites) {
   std::map<std::string, std::string> sides;
   for (const SiteSeen& seen : sites) {
     std::string& row = sides[seen.side];
-    row += fmt::format("{}{} ({})", row.empty() ? "" : ", ", seen.function, seen.stacks);
+    row += fmt::format("{}{} ({})", row.empty() ? "" : ", ", seen.function, seen.calls);
   }
   for (const auto& [side, row] : sides) fmt::print(out, "{}: {}\n", side, row);
 }
@@ -200,7 +247,10 @@ void print_result(const CommonOptions& common, const WidenSearchResult& result) 
   }
   json sites = json::array();
   for (const SiteSeen& seen : result.sites) {
-    sites.push_back({{"function", seen.function}, {"side", seen.side}, {"stacks", seen.stacks}});
+    sites.push_back({{"function", seen.function},
+                     {"side", seen.side},
+                     {"stacks", seen.stacks},
+                     {"calls", seen.calls}});
   }
   json best = json::array();
   for (const WidenSite& site : result.best.sites) best.push_back(widen_text(site));
@@ -225,16 +275,12 @@ Result<int> search_or_error(const CommonOptions& common, const WidenSearchOption
   if (!directory) return tl::make_unexpected(directory.error());
   const std::uint64_t seed = options.seed != 0 ? options.seed : std::random_device{}();
   CaseTrials trials(**session, *spec, side, *plan, *directory, seed);
-  auto stacks = sampled_stacks(trials, *plan, options.samples);
-  if (!stacks) return tl::make_unexpected(stacks.error());
-  if (auto written = write_stacks(*directory / "stacks.txt", *stacks); !written) {
-    return tl::make_unexpected(written.error());
-  }
+  auto to_try = sites_to_try(trials, *plan, options, *directory / "stacks.txt");
+  if (!to_try) return tl::make_unexpected(to_try.error());
   WidenSearchResult result;
-  result.sites = sites_seen(*stacks, static_cast<std::size_t>(options.sites));
-  if (result.sites.empty()) return skipped("no stack of the kernel could be read");
-  fmt::print((*session)->human(), "{} stacks in {}; sites to try, and on how many they were:\n",
-             stacks->size(), (*directory / "stacks.txt").string());
+  result.sites = std::move(*to_try);
+  fmt::print((*session)->human(), "{} sites to try, and how often they were called in a trial:\n",
+             result.sites.size());
   print_sides((*session)->human(), result.sites);
   auto best = search_sites(
       {.sites = result.sites, .trials = static_cast<std::uint64_t>(options.trials), .seed = seed},
@@ -258,13 +304,12 @@ Result<int> search_or_error(const CommonOptions& common, const WidenSearchOption
 }
 
 constexpr const char* kHelp =
-    "\nRuns the case's bug kernel without delays, samples the kernel's stacks from outside, and "
-    "tries "
-    "delays\n"
-    "where these were: most where it helps (docs/reproducing.md). What looks best is then run by "
-    "turns "
-    "with\n"
-    "no delay at all, and both rates are printed.\n"
+    "\nRuns the case's bug kernel without delays, samples the kernel's stacks from outside, counts "
+    "which\n"
+    "functions run beneath them, and tries delays there, in groups that are halved when they find\n"
+    "(docs/reproducing.md). What looks best is then run by turns with no delay at all, and both "
+    "rates are\n"
+    "printed.\n"
     "\nExamples:\n"
     "  mmquake widen search uffd-thp-migration\n"
     "  mmquake widen search split-no-sync --seconds 5 --trials 200\n";
@@ -279,8 +324,8 @@ void add_search(CLI::App& widen, CommonOptions& common, int& code) {
   command->add_option("--samples", options->samples, "Trials in which stacks are sampled")
       ->check(CLI::Range(1, 100, "1 to 100"))
       ->capture_default_str();
-  command->add_option("--sites", options->sites, "How many functions are tried")
-      ->check(CLI::Range(1, 200, "1 to 200"))
+  command->add_option("--sites", options->sites, "How many functions may be tried")
+      ->check(CLI::Range(1, 4000, "1 to 4000"))
       ->capture_default_str();
   command->add_option("--trials", options->trials, "Of the search, in all")
       ->check(CLI::Range(4, 10000, "4 to 10000"))

@@ -5,6 +5,7 @@
 #include <gelf.h>
 
 #include <algorithm>
+#include <cstring>
 
 namespace mmquake {
 namespace {
@@ -12,6 +13,8 @@ namespace {
 // The kernel takes a function's end from the next symbol (kallsyms), so alignment counts as a
 // part of it.
 constexpr std::uint64_t kMaxPadding = 64;
+// CALL rel32 and JMP rel32.
+constexpr std::uint8_t kCall = 0xe8, kJump = 0xe9;
 
 }  // namespace
 
@@ -69,17 +72,12 @@ std::string SymbolTable::place_of(std::uint64_t address) const {
   if (symbol == by_address_.begin()) return {};
   --symbol;
   if (address - symbol->address >= symbol->size) return {};
-  const auto namesakes = [this](std::string_view name) {
-    return std::equal_range(functions_.begin(), functions_.end(), Symbol{name},
-                            [](const Symbol& a, const Symbol& b) { return a.name < b.name; });
-  };
-  const auto same = namesakes(symbol->name);
-  if (same.second - same.first == 1) {
+  if (only(symbol->name) != nullptr) {
     return fmt::format("{}+{:#x}", symbol->name, address - symbol->address);
   }
-  const auto text = namesakes("_text");
-  if (text.first == text.second || address < text.first->address) return {};
-  return fmt::format("_text+{:#x}", address - text.first->address);
+  const Symbol* text = only("_text");
+  if (text == nullptr || address < text->address) return {};
+  return fmt::format("_text+{:#x}", address - text->address);
 }
 
 std::vector<std::uint64_t> SymbolTable::find(const FunctionRef& ref) const {
@@ -101,6 +99,59 @@ std::vector<std::uint64_t> SymbolTable::find(const FunctionRef& ref) const {
   std::vector<std::uint64_t>& found = exact.empty() ? close : exact;
   found.erase(std::unique(found.begin(), found.end()), found.end());
   return found;
+}
+
+const SymbolTable::Symbol* SymbolTable::only(std::string_view name) const {
+  const auto [first, last] =
+      std::equal_range(functions_.begin(), functions_.end(), Symbol{name},
+                       [](const Symbol& a, const Symbol& b) { return a.name < b.name; });
+  return last - first == 1 ? &*first : nullptr;
+}
+
+const SymbolTable::Symbol* SymbolTable::beginning_at(std::uint64_t address) const {
+  const auto symbol = std::lower_bound(
+      by_address_.begin(), by_address_.end(), address,
+      [](const Symbol& one, std::uint64_t wanted) { return one.address < wanted; });
+  return symbol != by_address_.end() && symbol->address == address ? &*symbol : nullptr;
+}
+
+std::span<const std::uint8_t> SymbolTable::code_of(const Symbol& function) const {
+  for (Elf_Scn* section = nullptr; (section = elf_nextscn(elf_, section)) != nullptr;) {
+    GElf_Shdr header;
+    if (gelf_getshdr(section, &header) == nullptr || (header.sh_flags & SHF_EXECINSTR) == 0 ||
+        header.sh_type != SHT_PROGBITS || function.address < header.sh_addr) {
+      continue;
+    }
+    const std::uint64_t offset = function.address - header.sh_addr;
+    const Elf_Data* data = elf_rawdata(section, nullptr);
+    if (data == nullptr || data->d_buf == nullptr || offset > data->d_size ||
+        function.size > data->d_size - offset) {
+      continue;
+    }
+    return {static_cast<const std::uint8_t*>(data->d_buf) + offset, function.size};
+  }
+  return {};
+}
+
+std::vector<std::string> SymbolTable::callees(std::string_view function) const {
+  std::vector<std::string> out;
+  const Symbol* caller = only(function);
+  if (caller == nullptr) return out;
+  const std::span<const std::uint8_t> code = code_of(*caller);
+  constexpr std::size_t kLength = 1 + sizeof(std::int32_t);
+  for (std::size_t at = 0; at + kLength <= code.size(); ++at) {
+    if (code[at] != kCall && code[at] != kJump) continue;
+    std::int32_t distance = 0;
+    std::memcpy(&distance, &code[at + 1], sizeof distance);
+    const Symbol* callee = beginning_at(caller->address + at + kLength +
+                                        static_cast<std::uint64_t>(std::int64_t{distance}));
+    if (callee != nullptr && callee->name != function && only(callee->name) != nullptr) {
+      out.emplace_back(callee->name);
+    }
+  }
+  std::sort(out.begin(), out.end());
+  out.erase(std::unique(out.begin(), out.end()), out.end());
+  return out;
 }
 
 }  // namespace mmquake

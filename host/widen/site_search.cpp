@@ -4,8 +4,6 @@
 #include <algorithm>
 #include <array>
 #include <random>
-#include <string_view>
-#include <tuple>
 #include <utility>
 
 namespace mmquake {
@@ -13,71 +11,12 @@ namespace {
 
 constexpr double kPriorHits = 0.5;
 constexpr double kPriorMisses = 2;
-constexpr std::uint64_t kRareSide = 20;  // a side with less than one stack in so many is left out
 constexpr std::size_t kSecondSites = 8;  // that are tried beside the first
-
-// The way into the kernel, which each call takes.
-constexpr auto kGlue = std::to_array<std::string_view>(
-    {"entry_SYSCALL_64", "do_syscall_64", "x64_sys_call", "asm_exc_", "ret_from_fork", "kthread"});
-// What comes between, and has nothing to do with who was interrupted.
-constexpr auto kInterrupts =
-    std::to_array<std::string_view>({"asm_sysvec_", "asm_common_interrupt", "sysvec_",
-                                     "common_interrupt", "asm_exc_nmi", "exc_nmi"});
-constexpr auto kWaiting = std::to_array<std::string_view>(
-    {"default_idle", "cpu_idle", "do_idle", "cpu_startup_entry", "start_secondary", "rest_init",
-     "secondary_startup", "schedule", "__schedule", "preempt_schedule", "__cond_resched",
-     "finish_task_switch", "__switch_to", "native_", "kvm_", "udelay", "__delay", "delay_",
-     // Who works for all, and the way back.
-     "worker_thread", "rcu_", "smpboot_thread_fn", "syscall_exit_to_user_mode",
-     "exit_to_user_mode"});
-
-// How roles wait for each other, and what everybody calls all the time.
-constexpr auto kPastimes = std::to_array<std::string_view>(
-    {"__x64_sys_futex", "__x64_sys_clock_", "__x64_sys_sched_yield", "__x64_sys_nanosleep",
-     "__x64_sys_poll", "__x64_sys_ppoll", "__x64_sys_gettid", "__x64_sys_getpid"});
-constexpr auto kHelpers = std::to_array<std::string_view>(
-    {"queued_spin_", "_raw_spin_", "__raw_spin", "send_call_function_",
-     "__smp_call_",  "smp_call_",  "read_hpet",  "ktime_",
-     "clear_page",   "copy_page",  "rep_",       "memcpy",
-     "memset",       "__mem",      "ttwu_",      "try_to_wake_up",
-     "on_each_cpu",  "__rcu_",     "up_",        "down_",
-     "mutex_",       "osq_"});
-
-template <std::size_t N>
-bool begins_with(std::string_view name, const std::array<std::string_view, N>& beginnings) {
-  return std::any_of(beginnings.begin(), beginnings.end(),
-                     [&](std::string_view one) { return name.starts_with(one); });
-}
-
-// What is left of a stack: outermost first, from the side's name on.
-std::vector<std::string_view> own_part(const NamedStack& stack) {
-  std::vector<std::string_view> out;
-  for (auto at = stack.rbegin(); at != stack.rend(); ++at) {
-    if (begins_with(*at, kInterrupts)) break;  // the rest is the interrupt's
-    if (!at->empty() && !begins_with(*at, kGlue)) out.emplace_back(*at);
-  }
-  return out;
-}
-
-struct Side {
-  std::map<std::string, std::pair<std::uint64_t, std::uint64_t>> functions;  // stacks, depths
-  std::uint64_t stacks = 0;
-};
-
-// What is on many stacks, and deep: every stack has the outermost function, where nothing has
-// begun.
-std::vector<SiteSeen> ranked(const std::string& name, const Side& side) {
-  std::vector<std::pair<std::uint64_t, SiteSeen>> rows;
-  for (const auto& [function, seen] : side.functions) {
-    rows.emplace_back(seen.first + seen.second, SiteSeen{function, name, seen.first});
-  }
-  std::stable_sort(rows.begin(), rows.end(),
-                   [](const auto& a, const auto& b) { return a.first > b.first; });
-  std::vector<SiteSeen> out;
-  out.reserve(rows.size());
-  for (auto& [score, row] : rows) out.push_back(std::move(row));
-  return out;
-}
+constexpr std::size_t kGroup = 16;       // sites that are delayed at once
+constexpr int kHalvings = 5;             // trials of each half before a group is given up
+constexpr std::size_t kFinders = 4;      // sites that the search chooses among
+// Of 1.5 ms in the mean, in a trial, of all sites together: about what four CPUs have time for.
+constexpr double kDelays = 2400;
 
 double draw_chance(const SiteArm& arm, std::mt19937_64& random) {
   const auto hits = static_cast<double>(arm.hits);
@@ -102,14 +41,22 @@ SiteArm* drawn_best(std::vector<SiteArm>& arms, const SiteArm* but, std::mt19937
   return best;
 }
 
-WidenSite site_at(const std::string& function, std::uint64_t min_us, std::uint64_t max_us,
-                  double probability) {
+// One of `together` sites.
+WidenSite delayed(const SiteSeen& seen, std::size_t together) {
   WidenSite site;
-  site.site = function;
-  site.min_us = min_us;
-  site.max_us = max_us;
-  site.probability = probability;
+  site.site = seen.function;
+  site.min_us = 0;
+  site.max_us = 3000;
+  const double share = kDelays / static_cast<double>(together);
+  site.probability =
+      seen.calls == 0 ? 0.3 : std::clamp(share / static_cast<double>(seen.calls), 0.001, 0.3);
   return site;
+}
+
+SiteArm group_of(const std::vector<SiteSeen>& sites) {
+  SiteArm out;
+  for (const SiteSeen& seen : sites) out.sites.push_back(delayed(seen, sites.size()));
+  return out;
 }
 
 SiteArm with_site(const SiteArm& arm, WidenSite site) {
@@ -153,55 +100,12 @@ std::vector<SiteArm> with_a_second(const SiteArm& arm, const std::vector<SiteSee
   others.resize(std::min(others.size(), kSecondSites));
   std::vector<SiteArm> out{arm};
   for (const SiteSeen& seen : others) {
-    out.push_back(with_site(arm, site_at(seen.function, 0, 3000, 0.3)));
+    out.push_back(with_site(arm, delayed(seen, 1)));
   }
   return out;
 }
 
 }  // namespace
-
-std::vector<SiteSeen> sites_seen(const std::vector<NamedStack>& stacks, std::size_t most) {
-  std::map<std::string, Side> sides;
-  for (const NamedStack& stack : stacks) {
-    const std::vector<std::string_view> own = own_part(stack);
-    if (own.empty() || begins_with(own.front(), kWaiting) || begins_with(own.front(), kPastimes)) {
-      continue;
-    }
-    Side& side = sides[std::string(own.front())];
-    ++side.stacks;
-    for (std::size_t depth = 0; depth < own.size(); ++depth) {
-      if (begins_with(own[depth], kWaiting)) break;
-      if (begins_with(own[depth], kHelpers)) continue;
-      auto& seen = side.functions[std::string(own[depth])];
-      ++seen.first;
-      seen.second += depth;
-    }
-  }
-  std::uint64_t all = 0;
-  for (const auto& [name, side] : sides) all += side.stacks;
-  std::vector<std::vector<SiteSeen>> rows;
-  for (const auto& [name, side] : sides) {
-    if (side.stacks * kRareSide >= all) rows.push_back(ranked(name, side));
-  }
-  std::sort(rows.begin(), rows.end(), [&](const auto& a, const auto& b) {
-    return sides[a.front().side].stacks > sides[b.front().side].stacks;
-  });
-  std::vector<SiteSeen> out;
-  for (std::size_t rank = 0; out.size() < most; ++rank) {
-    const std::size_t before = out.size();
-    for (const auto& row : rows) {
-      if (rank >= row.size()) continue;
-      const bool is_there = std::any_of(out.begin(), out.end(), [&](const SiteSeen& seen) {
-        return seen.function == row[rank].function;
-      });
-      if (!is_there && out.size() < most) out.push_back(row[rank]);
-    }
-    const bool more = std::any_of(rows.begin(), rows.end(),
-                                  [&](const auto& row) { return rank + 1 < row.size(); });
-    if (out.size() == before && !more) break;
-  }
-  return out;
-}
 
 double SiteArm::expected() const {
   return (kPriorHits + static_cast<double>(hits)) /
@@ -235,28 +139,116 @@ Result<std::vector<SiteArm>> best_arms(std::vector<SiteArm> arms, std::uint64_t 
   return arms;
 }
 
+namespace {
+
+// Groups that find, and their halves that do.
+class GroupSearch {
+ public:
+  GroupSearch(const SiteSearch& search, const TrySites& run,
+              const std::function<void(const SiteArm&)>& told)
+      : sites_(search.sites), left_(search.trials), random_(search.seed), run_(run), told_(told) {}
+
+  // Goes on until `most` are found or no trial is left.
+  Result<> search(std::size_t most) {
+    while (left_ > 0 && found_.size() < most && !sites_.empty()) {
+      std::shuffle(sites_.begin(), sites_.end(), random_);
+      for (std::size_t at = 0; at < sites_.size() && found_.size() < most; at += kGroup) {
+        const auto first = sites_.begin() + static_cast<std::ptrdiff_t>(at);
+        const auto count = std::min(kGroup, sites_.size() - at);
+        const std::vector<SiteSeen> group(first, first + static_cast<std::ptrdiff_t>(count));
+        auto finds = tried(group_of(group));
+        if (!finds) return tl::make_unexpected(finds.error());
+        if (!*finds) continue;
+        if (auto done = halve(group); !done) return done;
+      }
+    }
+    return {};
+  }
+  std::vector<SiteArm> found() { return std::move(found_); }
+
+ private:
+  // Whether this trial found. Without trials: no.
+  Result<bool> tried(SiteArm arm) {
+    if (left_ == 0) return false;
+    --left_;
+    auto seen = run_(arm.sites);
+    if (!seen) return tl::make_unexpected(seen.error());
+    const bool finds = seen->says == Glimpse::Says::kFound;
+    arm.trials = 1;
+    arm.hits = finds ? 1 : 0;
+    told_(arm);
+    return finds;
+  }
+
+  Result<> halve(std::vector<SiteSeen> group) {
+    while (group.size() > 1) {
+      const auto middle = group.begin() + static_cast<std::ptrdiff_t>(group.size() / 2);
+      const Halves halves{std::vector<SiteSeen>(group.begin(), middle),
+                          std::vector<SiteSeen>(middle, group.end())};
+      auto better = better_half(halves);
+      if (!better) return tl::make_unexpected(better.error());
+      if (*better == nullptr) return {};  // it was chance, or takes sites of both
+      group = **better;
+    }
+    SiteArm finder = group_of(group);
+    const bool is_new = std::none_of(found_.begin(), found_.end(), [&](const SiteArm& one) {
+      return one.sites.front().site == finder.sites.front().site;
+    });
+    if (is_new) found_.push_back(std::move(finder));
+    return {};
+  }
+
+  using Halves = std::array<std::vector<SiteSeen>, 2>;
+  // The first of the two that finds, by turns; nullptr: neither does.
+  Result<const std::vector<SiteSeen>*> better_half(const Halves& halves) {
+    for (int turn = 0; turn < kHalvings; ++turn) {
+      for (const std::vector<SiteSeen>& half : halves) {
+        auto finds = tried(group_of(half));
+        if (!finds) return tl::make_unexpected(finds.error());
+        if (*finds) return &half;
+      }
+    }
+    return nullptr;
+  }
+
+  std::vector<SiteSeen> sites_;
+  std::uint64_t left_;
+  std::mt19937_64 random_;
+  const TrySites& run_;
+  const std::function<void(const SiteArm&)>& told_;
+  std::vector<SiteArm> found_;
+};
+
+}  // namespace
+
+Result<std::vector<SiteArm>> sites_that_find(const SiteSearch& search, std::size_t most,
+                                             const TrySites& run,
+                                             const std::function<void(const SiteArm&)>& told) {
+  GroupSearch groups(search, run, told);
+  if (auto done = groups.search(most); !done) return tl::make_unexpected(done.error());
+  return groups.found();
+}
+
 Result<SiteArm> search_sites(const SiteSearch& search, const TrySites& run,
                              const std::function<void(const SiteArm&)>& told) {
+  SiteSearch first = search;
+  first.trials = search.trials / 2;
+  auto arms = sites_that_find(first, kFinders, run, told);
+  if (!arms) return tl::make_unexpected(arms.error());
   SiteArm best;
-  std::vector<SiteArm> arms{best};
-  for (const SiteSeen& seen : search.sites) {
-    arms.push_back(with_site(best, site_at(seen.function, 0, 3000, 0.3)));
-  }
+  if (arms->empty()) return best;
   std::uint64_t seed = search.seed;
-  const auto step = [&](std::vector<SiteArm> choices, std::uint64_t trials) -> Result<> {
-    auto sorted = best_arms(std::move(choices), trials, seed++, run, told);
+  const auto step = [&](std::vector<SiteArm> choices) -> Result<> {
+    auto sorted = best_arms(std::move(choices), search.trials / 6, ++seed, run, told);
     if (!sorted) return tl::make_unexpected(sorted.error());
     best = sorted->front();
     return {};
   };
-  if (auto done = step(std::move(arms), search.trials / 2); !done) {
-    return tl::make_unexpected(done.error());
-  }
+  arms->push_back(best);
+  if (auto done = step(std::move(*arms)); !done) return tl::make_unexpected(done.error());
   if (best.sites.empty()) return best;
-  if (auto done = step(other_delays(best), search.trials / 4); !done) {
-    return tl::make_unexpected(done.error());
-  }
-  if (auto done = step(with_a_second(best, search.sites), search.trials / 4); !done) {
+  if (auto done = step(other_delays(best)); !done) return tl::make_unexpected(done.error());
+  if (auto done = step(with_a_second(best, search.sites)); !done) {
     return tl::make_unexpected(done.error());
   }
   return best;

@@ -6,32 +6,14 @@
 
 #include <cstdint>
 #include <functional>
-#include <map>
-#include <string>
 #include <vector>
 
 #include "guest/protocol/records.h"
 #include "guest/protocol/result.h"
 #include "host/shrink/glimpse.h"
+#include "host/widen/seen_sites.h"
 
 namespace mmquake {
-
-// The functions of a stack by name, innermost first; empty where nobody knows.
-using NamedStack = std::vector<std::string>;
-
-// A function that a side of the race came by.
-struct SiteSeen {
-  std::string function;
-  std::string side;  // how it came into the kernel: "__x64_sys_move_pages", "exc_page_fault"
-  std::uint64_t stacks = 0;
-};
-
-// What is worth a try, at most `most`: of each side in turn the function that was on most of its
-// stacks, each counted by its depth there, since a race is lost deep inside. Left out are sides
-// with less than a twentieth of the stacks, entry code, idling, scheduling, kernel threads that
-// work for everybody, system calls by which roles wait for each other, locks and other helpers, and
-// interrupts with what they run.
-std::vector<SiteSeen> sites_seen(const std::vector<NamedStack>& stacks, std::size_t most);
 
 using TrySites = std::function<Result<Glimpse>(const std::vector<WidenSite>&)>;
 
@@ -59,10 +41,20 @@ struct SiteSearch {
   std::uint64_t seed = 1;
 };
 
-// Half of the trials look for the best site, with a delay of middling length; a quarter for its
-// best delay; a quarter for a second site, of another side if there is one. What does not seem to
-// find more often than what was there before is not taken. The answer's counts are those of the
-// search, which has picked what looked best: its rate has to be measured anew.
+// Sites with which the bug was found, at most `most`: `sites` are delayed in groups of 16,
+// drawn anew each time all had their turn; a group that finds is halved until one site is left
+// (group testing; Dorfman, Annals of Mathematical Statistics 14, 1943). Where a site is called
+// often a smaller part of the calls is delayed, so that a group does not stop the workload. None of
+// the answer is proven: a bug that shows without delays shows in any group.
+Result<std::vector<SiteArm>> sites_that_find(const SiteSearch& search, std::size_t most,
+                                             const TrySites& run,
+                                             const std::function<void(const SiteArm&)>& told);
+
+// Half of the trials look for sites that find (sites_that_find()); a sixth for the best one of
+// them, or none; a sixth for its best delay; a sixth for a second site, of another side if there is
+// one. What does not seem to find more often than what was there before is not taken. The answer's
+// counts are those of the search, which has picked what looked best: its rate has to be measured
+// anew.
 Result<SiteArm> search_sites(const SiteSearch& search, const TrySites& run,
                              const std::function<void(const SiteArm&)>& told);
 
