@@ -295,6 +295,11 @@ Result<int> search_or_error(const CommonOptions& common, const WidenSearchOption
       });
   if (!best) return tl::make_unexpected(best.error());
   result.best = std::move(*best);
+  if (result.best.sites.empty()) {
+    fmt::print((*session)->human(), "\nno delay was found that makes the bug show more often\n");
+    if (common.json) print_result(common, result);
+    return kExitUnexpected;
+  }
   result.command = trials.command(result.best.sites, seed);
   if (auto proven = prove(trials, options.proof, result); !proven) {
     return tl::make_unexpected(proven.error());

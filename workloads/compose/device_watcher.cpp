@@ -193,22 +193,31 @@ class PinWatcher final : public DeviceWatcher {
 
   void judge_places(ComposeWorld& world, std::size_t step, const std::vector<PageEntry>& before,
                     const std::vector<PageEntry>& after) const {
+    std::string replaced, forbidden;  // the first of each
+    std::size_t looked = 0, moved = 0;
     for (std::size_t page = 0; page < before.size(); page += step) {
       const std::uint64_t pfn = after[page].pfn();
       if (before[page].pfn() == 0 || pfn == 0) {
         continue;  // not mapped at that moment
       }
+      ++looked;
       const std::string where =
           fmt::format("by {}, page {} of the pinned range of {}\nbefore: {}\nafter:  {}\n", name_,
                       page, world.area.word(), describe(before[page]), describe(after[page]));
       if (before[page].pfn() != pfn) {
-        world.book->misplaced.put("a pinned page was replaced in " + world.area.word() + "\n" +
-                                  where);
+        ++moved;
+        replaced = replaced.empty() ? where : replaced;
       } else if (movable_ && movable_->holds(pfn)) {
         // Nobody emptied or dropped it since before the pin: it is the pinned page.
-        world.book->misplaced.put("a page is pinned for long in ZONE_MOVABLE\n" + where +
-                                  movable_->lists);
+        forbidden = forbidden.empty() ? where : forbidden;
       }
+    }
+    if (!replaced.empty()) {
+      world.book->misplaced.put(fmt::format("a pinned page was replaced in {}\n{}{} of {} pages\n",
+                                            world.area.word(), replaced, moved, looked));
+    } else if (!forbidden.empty()) {
+      world.book->misplaced.put("a page is pinned for long in ZONE_MOVABLE\n" + forbidden +
+                                movable_->lists);
     }
   }
 
