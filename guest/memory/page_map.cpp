@@ -5,6 +5,7 @@
 #include <fmt/core.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 
 namespace mmquake {
@@ -59,14 +60,30 @@ Result<PageMap> PageMap::open_self() {
   return open(getpid());
 }
 
+Result<std::vector<PageEntry>> agreed_entries(
+    const std::function<Result<std::vector<PageEntry>>()>& read) {
+  constexpr int kTries = 5;
+  const auto same = [](PageEntry a, PageEntry b) { return a.raw == b.raw; };
+  Result<std::vector<PageEntry>> last = read();
+  for (int i = 1; i < kTries && last; ++i) {
+    Result<std::vector<PageEntry>> next = read();
+    if (next && std::equal(last->begin(), last->end(), next->begin(), next->end(), same)) break;
+    last = std::move(next);
+  }
+  return last;
+}
+
 Result<PageEntry> PageMap::at(std::uintptr_t address) const {
-  PageEntry entry;
-  if (auto ok = read_entries(fd_.get(), address / kSmallPage, &entry.raw, 1, "pagemap"); !ok)
-    return tl::make_unexpected(ok.error());
-  return entry;
+  const Result<std::vector<PageEntry>> entry = range(address, kSmallPage);
+  if (!entry) return tl::make_unexpected(entry.error());
+  return entry->front();
 }
 
 Result<std::vector<PageEntry>> PageMap::range(std::uintptr_t address, std::size_t bytes) const {
+  return agreed_entries([&] { return read_once(address, bytes); });
+}
+
+Result<std::vector<PageEntry>> PageMap::read_once(std::uintptr_t address, std::size_t bytes) const {
   static_assert(sizeof(PageEntry) == sizeof(std::uint64_t));
   std::vector<PageEntry> entries((bytes + kSmallPage - 1) / kSmallPage);
   if (entries.empty()) return entries;

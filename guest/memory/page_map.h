@@ -6,6 +6,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -37,7 +38,16 @@ inline constexpr int kKpfHuge = 17;  // hugetlb
 inline constexpr int kKpfThp = 22;
 inline constexpr int kKpfZeroPage = 24;
 
+// What `read` said twice in a row, else what it said last, after a few times.
+Result<std::vector<PageEntry>> agreed_entries(
+    const std::function<Result<std::vector<PageEntry>>()>& read);
+
 // The pagemap of one process. Holds the file open.
+//
+// Before 6.5 a read may say of a page what is true of one 2 MiB or more behind it: where a huge
+// page is mapped between two looks at its PMD, pagemap_pmd_range() leaves all its entries out
+// (pmd_trans_unstable()), and those that come next take their places in the buffer. 7780d04046a2
+// looks again. So each read is done until two in a row say the same (agreed_entries()).
 class PageMap {
  public:
   static Result<PageMap> open(pid_t pid);
@@ -49,6 +59,7 @@ class PageMap {
 
  private:
   explicit PageMap(UniqueFd fd) : fd_(std::move(fd)) {}
+  Result<std::vector<PageEntry>> read_once(std::uintptr_t address, std::size_t bytes) const;
   UniqueFd fd_;
 };
 

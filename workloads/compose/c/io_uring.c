@@ -65,7 +65,7 @@ static void set_up_io_uring(void) {
   read_zones();
 }
 
-static void read_frames(char *at, uint64_t pages, uint64_t *frames) {
+static void read_frames_once(char *at, uint64_t pages, uint64_t *frames) {
   int fd = open("/proc/self/pagemap", O_RDONLY);
   off_t offset = (off_t)((uintptr_t)at / PAGE * sizeof(*frames));
   ssize_t bytes = (ssize_t)(pages * sizeof(*frames));
@@ -73,6 +73,14 @@ static void read_frames(char *at, uint64_t pages, uint64_t *frames) {
   close(fd);
   // What is not mapped now has none.
   for (uint64_t i = 0; i < pages; i++) frames[i] = frames[i] >> 63 ? frames[i] << 9 >> 9 : 0;
+}
+
+// Before 6.5 the kernel may at times tell the frames of pages 2 MiB behind (pagemap_pmd_range()).
+static void read_frames(char *at, uint64_t pages, uint64_t *frames) {
+  static uint64_t again[HUGE / PAGE];
+  read_frames_once(at, pages, frames);
+  read_frames_once(at, pages, again);
+  for (uint64_t i = 0; i < pages; i++) frames[i] = frames[i] == again[i] ? frames[i] : 0;
 }
 
 // A page keeps its frame for as long as it is pinned.
