@@ -279,8 +279,10 @@ Result<int> search_or_error(const CommonOptions& common, const WidenSearchOption
   if (!to_try) return tl::make_unexpected(to_try.error());
   WidenSearchResult result;
   result.sites = std::move(*to_try);
-  fmt::print((*session)->human(), "{} sites to try, and how often they were called in a trial:\n",
-             result.sites.size());
+  if (result.sites.empty()) return skipped("no function of these stacks can be probed");
+  fmt::print((*session)->human(),
+             "stacks in {}; {} sites to try, and how often they were called in a trial:\n",
+             (*directory / "stacks.txt").string(), result.sites.size());
   print_sides((*session)->human(), result.sites);
   auto best = search_sites(
       {.sites = result.sites, .trials = static_cast<std::uint64_t>(options.trials), .seed = seed},
