@@ -201,8 +201,9 @@ Result<bool> Watch::on_state(const MachineActivity& activity, Machine& machine) 
       seen_.host_failure = activity.host_failure;
       return true;
     case MachineState::kOff:
+      // Who panicked, and may have been asked to by our NMI, goes off by itself (panic=1).
+      if (phase_ == Phase::kPanicking) return true;
       seen_.end = phase_ == Phase::kBooting      ? TrialEnd::kNoBoot
-                  : phase_ == Phase::kPanicking  ? TrialEnd::kCrashed
                   : phase_ == Phase::kDiagnosing ? TrialEnd::kSilent
                                                  : TrialEnd::kPoweredOff;
       return true;

@@ -294,6 +294,17 @@ TEST_F(Trial, SilenceGetsAnNmiAndIsBrokenWithoutAnswer) {
   EXPECT_EQ(fake_->log().at(0)->nmis, 1);
 }
 
+// The kernel panics at our NMI, and with panic=1 the VM is off before the message's time is over.
+TEST_F(Trial, WhoPanicsAtTheNmiWasSilent) {
+  plan_.guest.seconds = 60;
+  const Verdict verdict =
+      run({records(hello()), state(MachineState::kCrashed, FakeStep::WaitsFor::kNmi),
+           state(MachineState::kOff)});
+  EXPECT_EQ(fake_->log().at(0)->nmis, 1);
+  EXPECT_EQ(verdict.outcome, Outcome::kBroken);
+  EXPECT_THAT(verdict.reason, HasSubstr("went silent"));
+}
+
 TEST_F(Trial, KilledQemuIsBrokenEvenAfterAFinding) {
   FakeStep died = state(MachineState::kHostFailed);
   died.activity.host_failure = "QEMU was killed by signal 9";
