@@ -12,8 +12,8 @@ namespace mmquake {
 // Of the kernel that runs.
 std::string kernel_release();
 
-// Whether this kernel lets each thread keep a part of these counts for itself
-// (before 6.2: up to 64 faults, each of which may map 16 pages of a file), or each CPU.
+// Whether this kernel lets each thread keep a part of what VmRSS counts for itself (before 6.2: up
+// to 64 faults, each of which may map 16 pages of a file), or each CPU.
 bool threads_keep_counts(std::string_view release);
 // Whether smaps of this kernel has no huge page that NUMA balancing has made inaccessible for a
 // while (6.1, 474098edac26, to 6.4; d74943a2f3cd mended it): the page tables then seem to hold
