@@ -179,12 +179,12 @@ std::optional<std::string> Area::judge(std::size_t block, std::size_t cell, cons
   }
   const bool emptied = look.look_before.emptied() != look.write_before.emptied();
   return fmt::format(
-      "{} data in {}\n"
+      "{} data in {}{}\n"
       "block {}, page {}, seen by {} in round {}\n{}\n"
       "emptied {} times before the write, {} before the look, {} after it ({}); given up {} and "
       "{}\n",
-      to_string(*damage), word_, block, page_of(cell), who, round,
-      describe(look.image, place(block, cell), look.oldest, look.newest),
+      to_string(*damage), word_, look.by_device ? " through a device" : "", block, page_of(cell),
+      who, round, describe(look.image, place(block, cell), look.oldest, look.newest),
       look.write_before.emptied(), look.look_before.emptied(), look.look_after.emptied(),
       emptied ? "so zero was allowed" : "so the last generation was expected",
       look.write_before.given_up(), look.look_before.given_up());

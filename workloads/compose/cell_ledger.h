@@ -74,7 +74,8 @@ struct CellLook {
   std::uint64_t oldest = 0, newest = 0;  // published before, intended after
   EmptyState write_before, write_after;  // around the last write
   EmptyState look_before, look_after;
-  bool copied = false;  // not loaded word by word
+  bool copied = false;     // not loaded word by word
+  bool by_device = false;  // the CPU's own view may be right
 };
 
 CellLook look_at_cell(const std::byte* at, const CellBook& book, const EmptyMark& mark);

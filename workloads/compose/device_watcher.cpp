@@ -28,6 +28,7 @@ bool glance(ComposeWorld& world, DeviceMirror& device, std::size_t block, std::s
   const EmptyMark& mark = world.area.block(block).mark;
   look = begin_look(book, mark);
   look.copied = true;
+  look.by_device = true;
   CellImage image{};
   const auto address = reinterpret_cast<std::uintptr_t>(world.area.at(block, cell));
   if (!device.read(address, image.data(), kCellBytes)) {

@@ -129,6 +129,7 @@ static void end_look(struct look *look, uint64_t seen, uint64_t block, uint64_t 
 /*{/empties}*/
 /*{#copies}*/
 // Who gets a cell by a copy may see it half written, so only a cell at rest is judged.
+#define BY_DEVICE 2
 /*{/copies}*/
 static void judge(const char *who, uint64_t block, uint64_t cell, struct look look/*{#copies}*/, int copied/*{/copies}*/) {
   uint64_t first = value(block, cell, look.oldest ? look.oldest : 1);
@@ -152,9 +153,13 @@ static void judge(const char *who, uint64_t block, uint64_t cell, struct look lo
   if (written || (look.oldest == 0 && look.seen == 0)) return;
 /*{/empties}*/
   const char *damage = look.seen == 0 ? "zero" : look.seen >> 40 == first >> 40 ? "stale" : "foreign";
-  found("FOUND corruption: %s data in /*{backing}*/\n%s sees %#lx in cell %lu of block %lu; from %#lx to "
+  const char *way = "";
+/*{#copies}*/
+  if (copied == BY_DEVICE) way = " through a device";
+/*{/copies}*/
+  found("FOUND corruption: %s data in /*{backing}*/%s\n%s sees %#lx in cell %lu of block %lu; from %#lx to "
         "%#lx was expected\n",
-        damage, who, look.seen, cell, block, first, value(block, cell, look.newest));
+        damage, way, who, look.seen, cell, block, first, value(block, cell, look.newest));
 }
 
 // A writer reads any cell, and writes those that are its own.

@@ -109,7 +109,7 @@ static void judge_pinned(uint64_t block, uint64_t cell/*{#empties}*/, uint64_t e
   if (look.after != emptied) return;  // the pinned page is the old one, and rightly
 /*{/empties}*/
   // Before its first write a cell may have the page of zeros.
-  if (look.oldest) judge("a pin", block, cell, look, 1);
+  if (look.oldest) judge("a pin", block, cell, look, BY_DEVICE);
 }
 
 // Pins four cells, or a whole block. Meanwhile the pinned pages hold what the CPU sees, and stay.
