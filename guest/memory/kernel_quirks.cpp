@@ -48,4 +48,9 @@ bool uffd_wp_misses_huge_files(std::string_view release) {
   return !version || *version < Version(6, 5);
 }
 
+bool zone_start_moves_unlocked(std::string_view release) {
+  const auto version = version_of(release);
+  return !version || *version >= Version(5, 14);
+}
+
 }  // namespace mmquake

@@ -29,10 +29,18 @@ TEST(KernelQuirks, UffdWpMissesHugeFilesBefore65) {
   EXPECT_FALSE(uffd_wp_misses_huge_files("6.12.117+deb13"));
 }
 
+TEST(KernelQuirks, ZoneStartMovesUnlockedSince514) {
+  EXPECT_FALSE(zone_start_moves_unlocked("5.10.0-32-cloud-amd64"));
+  EXPECT_TRUE(zone_start_moves_unlocked("5.14.0"));
+  EXPECT_TRUE(zone_start_moves_unlocked("6.1.192"));
+  EXPECT_TRUE(zone_start_moves_unlocked("6.12.117+deb13"));
+}
+
 TEST(KernelQuirks, OfAnUnknownKernelNothingIsExpected) {
   EXPECT_TRUE(threads_keep_counts("strange"));
   EXPECT_TRUE(smaps_misses_hinting_pmds("strange"));
   EXPECT_TRUE(uffd_wp_misses_huge_files("strange"));
+  EXPECT_TRUE(zone_start_moves_unlocked("strange"));
 }
 
 TEST(KernelQuirks, TheRunningKernelHasARelease) {

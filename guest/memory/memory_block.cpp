@@ -75,6 +75,12 @@ std::vector<std::uint64_t> MemoryBlocks::blocks_in(const PfnRange& range) const 
   return blocks;
 }
 
+std::vector<std::uint64_t> MemoryBlocks::inner_blocks_of(const PfnRange& zone) const {
+  std::vector<std::uint64_t> blocks = blocks_in(zone);
+  std::erase_if(blocks, [&](std::uint64_t block) { return pfns(block).begin == zone.begin; });
+  return blocks;
+}
+
 std::string MemoryBlocks::state_file(std::uint64_t block) const {
   return fmt::format("{}/memory{}/state", root_, block);
 }

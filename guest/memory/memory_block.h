@@ -29,6 +29,8 @@ class MemoryBlocks {
   PfnRange pfns(std::uint64_t block) const { return {block * pages_, (block + 1) * pages_}; }
   // Those that lie in `range` as a whole.
   std::vector<std::uint64_t> blocks_in(const PfnRange& range) const;
+  // Those of a zone but for the one that it begins with: the zone's begin never moves.
+  std::vector<std::uint64_t> inner_blocks_of(const PfnRange& zone) const;
 
   std::string state_file(std::uint64_t block) const;
   // "online", "offline", "going-offline".

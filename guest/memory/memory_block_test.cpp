@@ -60,6 +60,14 @@ TEST_F(Blocks, OfARangeAreThoseThatExistAndLieInItAsAWhole) {
   EXPECT_THAT(blocks->blocks_in({0x100001, 0x100001}), ElementsAre());
 }
 
+TEST_F(Blocks, TheInnerOnesOfAZoneLeaveItsBeginWhereItIs) {
+  const auto blocks = MemoryBlocks::read(root_);
+  ASSERT_TRUE(blocks) << blocks.error().message;
+  EXPECT_THAT(blocks->inner_blocks_of({0x100000, 0x118000}), ElementsAre(34));
+  EXPECT_THAT(blocks->inner_blocks_of({0xf8000, 0x118000}), ElementsAre(32, 34));
+  EXPECT_THAT(blocks->inner_blocks_of({0x100000, 0x108000}), ElementsAre());
+}
+
 TEST_F(Blocks, GoOnlineAndSayTheirState) {
   const auto blocks = MemoryBlocks::read(root_);
   ASSERT_TRUE(blocks);

@@ -39,15 +39,20 @@ std::string of(const Tally& tally) {
   return tally.trials == 0 ? "-" : fmt::format("{} of {}", tally.expected, tally.trials);
 }
 
-nlohmann::json side_json(const std::string& kernel, const Tally& tally) {
+nlohmann::json side_json(const std::string& kernel, const std::vector<ScoredTrial>& trials,
+                         const Tally& tally) {
   const Interval interval = probability_interval(tally.expected, tally.trials);
-  return {{"kernel", kernel},
-          {"trials", tally.trials},
-          {"as_expected", tally.expected},
-          {"probability_low", interval.low},
-          {"probability_high", interval.high},
-          {"rounds", tally.rounds},
-          {"seconds", tally.time}};
+  nlohmann::json out = {{"kernel", kernel},
+                        {"trials", tally.trials},
+                        {"as_expected", tally.expected},
+                        {"probability_low", interval.low},
+                        {"probability_high", interval.high},
+                        {"rounds", tally.rounds},
+                        {"seconds", tally.time}};
+  for (const ScoredTrial& trial : trials) {
+    if (!trial.as_expected) out["unexpected"].push_back(trial.unexpected);
+  }
+  return out;
 }
 
 }  // namespace
@@ -126,10 +131,10 @@ nlohmann::json score_json(const std::vector<CaseScore>& scores, double wanted) {
   for (const CaseScore& score : scores) {
     const Tally bug = tally(score.bug);
     const Tally clean = tally(score.clean);
-    nlohmann::json found = side_json(score.bug_kernel, bug);
+    nlohmann::json found = side_json(score.bug_kernel, score.bug, bug);
     found["seconds_median"] = percentile(bug.seconds, 0.5);
     found["seconds_90"] = percentile(bug.seconds, 0.9);
-    nlohmann::json passed = side_json(score.clean_kernel, clean);
+    nlohmann::json passed = side_json(score.clean_kernel, score.clean, clean);
     if (clean.time > 0) passed["findings_per_hour_below"] = rate_below(0, clean.time / 3600);
     nlohmann::json row = {{"case", score.name},
                           {"result", std::string(to_string(score_of(score, wanted)))},

@@ -19,6 +19,8 @@ struct ScoredTrial {
   Outcome outcome = Outcome::kBroken;
   double seconds = 0;  // guest time until the finding, or of the whole pass
   std::uint64_t rounds = 0;
+  // When not as expected: its verdict in a line, and where its report is.
+  std::string unexpected = {};
 };
 
 struct CaseScore {

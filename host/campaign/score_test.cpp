@@ -37,7 +37,10 @@ TEST(Score, WhereOneHitIsEnoughNoneIsNot) {
 
 TEST(Score, AFindingOnACleanKernelOutweighsAllHits) {
   CaseScore score = sample(10, 0, 9);
-  score.clean.push_back({false, Outcome::kFound, 2, 3});
+  score.clean.push_back({false, Outcome::kFound, 2, 3, "FOUND kernel BUG in expand"});
+  EXPECT_EQ(score_json({score})[0]["clean"]["unexpected"],
+            nlohmann::json::array({"FOUND kernel BUG in expand"}));
+  EXPECT_FALSE(score_json({score})[0]["bug"].contains("unexpected"));
   EXPECT_EQ(score_of(score), ScoreResult::kAccused);
   EXPECT_THAT(score_table({score}), HasSubstr("ACCUSED A CLEAN KERNEL"));
 }

@@ -123,14 +123,17 @@ Result<std::vector<ScoredTrial>> score_side(Session& session, const ScoreOptions
     scored.outcome = ran->result.verdict.outcome;
     scored.seconds = seconds_until_verdict(ran->result);
     scored.rounds = ran->result.summary.rounds;
-    out.push_back(scored);
-    scores.lines.push_back(fmt::format("{:<28} {}{}", planned.spec.name, verdict_line(*ran, false),
+    const std::string line = verdict_line(*ran, false);
+    scores.lines.push_back(fmt::format("{:<28} {}{}", planned.spec.name, line,
                                        scored.as_expected ? "" : "  <- not as expected"));
     if (!scored.as_expected) {
+      const std::string report = (ran->result.directory / "report.txt").string();
+      scored.unexpected = fmt::format("{} ({})", line, report);
       fmt::print(session.human(), "  {}\n    report: {}\n    again:  {}\n", scores.lines.back(),
-                 (ran->result.directory / "report.txt").string(), place.repeat_command);
+                 report, place.repeat_command);
     }
-    if (until_found && scored.as_expected) break;
+    out.push_back(std::move(scored));
+    if (until_found && out.back().as_expected) break;
   }
   return out;
 }

@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <memory>
 
+#include "guest/memory/kernel_quirks.h"
 #include "guest/memory/memory_block.h"
 #include "guest/memory/numa.h"
 #include "guest/memory/text_file.h"
@@ -181,7 +182,9 @@ class HotRemove final : public Deed {
     }
     for (const Zone& zone : zones->zones()) {
       if (zone.name == "Movable") {
-        const std::vector<std::uint64_t> found = blocks->blocks_in(zone.pfns);
+        const std::vector<std::uint64_t> found = zone_start_moves_unlocked(kernel_release())
+                                                     ? blocks->inner_blocks_of(zone.pfns)
+                                                     : blocks->blocks_in(zone.pfns);
         candidates_.insert(candidates_.end(), found.begin(), found.end());
       }
     }

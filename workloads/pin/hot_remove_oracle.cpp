@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "guest/memory/kernel_counters.h"
+#include "guest/memory/kernel_quirks.h"
 #include "guest/memory/numa.h"
 #include "guest/memory/page_map.h"
 
@@ -67,9 +68,12 @@ Result<> HotRemoveOracle::set_up(Environment& env, Forbidden& forbidden) {
   refused_ = env.counter("removals/refused");
   limit_ = env.scaled(kLimit);
   place_ = forbidden.name;
+  const bool spare_first =
+      env.param("zone-start") == "stays" && zone_start_moves_unlocked(kernel_release());
   std::size_t tried = 0;
   for (const PfnRange& range : std::exchange(forbidden.ranges, {})) {
-    for (const std::uint64_t block : blocks_->blocks_in(range)) {
+    for (const std::uint64_t block :
+         spare_first ? blocks_->inner_blocks_of(range) : blocks_->blocks_in(range)) {
       ++tried;
       if (Result<> done = try_block(block); !done) {
         return done;

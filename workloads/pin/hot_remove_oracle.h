@@ -50,7 +50,9 @@ class HotRemoveOracle {
   };
 
   // Takes each block of `forbidden` offline and online again, and leaves of `forbidden` those with
-  // which that worked: some never go, for reasons of their own. An error of kind kSkipped: none.
+  // which that worked: some never go, for reasons of their own. With the parameter zone-start=stays
+  // the block that a zone begins with is left alone where that is known to stop the kernel
+  // (zone_start_moves_unlocked()). An error of kind kSkipped: none.
   Result<> set_up(Environment& env, Forbidden& forbidden);
 
   // The blocks in which these pages lie, as far as they can be taken offline.
