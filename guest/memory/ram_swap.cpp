@@ -13,6 +13,7 @@
 #include <string_view>
 
 #include "guest/memory/mapping.h"
+#include "guest/memory/text_file.h"
 
 namespace mmquake {
 namespace {
@@ -21,6 +22,9 @@ namespace {
 // magic at the page's end.
 constexpr std::size_t kInfoOffset = 1024;
 constexpr std::string_view kMagic = "SWAPSPACE2";
+
+constexpr const char* kZram = "/sys/block/zram0";
+constexpr std::string_view kZramBytes = "33554432";
 
 }  // namespace
 
@@ -52,9 +56,32 @@ Result<> RamSwap::start(const std::string& device) {
   return {};
 }
 
+// A disk's size can be set once after each reset, which the last user's end may have left out.
+Result<> RamSwap::start_on_zram() {
+  const std::string folder = kZram;
+  if (access((folder + "/disksize").c_str(), W_OK) != 0) {
+    return skipped(folder + ": swap on zram needs CONFIG_ZRAM");
+  }
+  if (Result<> reset = write_text(folder + "/reset", "1"); !reset) {
+    return reset;
+  }
+  if (Result<> sized = write_text(folder + "/disksize", kZramBytes); !sized) {
+    return skipped(sized.error().message + ": zram has no compressor (CONFIG_CRYPTO_LZO)");
+  }
+  if (Result<> started = start("/dev/zram0"); !started) {
+    return started;
+  }
+  zram_ = folder;
+  return {};
+}
+
+// A guest that ends has no use for the errors.
 RamSwap::~RamSwap() {
   if (!device_.empty()) {
-    swapoff(device_.c_str());  // a guest that ends has no use for the error
+    swapoff(device_.c_str());
+  }
+  if (!zram_.empty()) {
+    (void)write_text(zram_ + "/reset", "1");
   }
 }
 

@@ -347,8 +347,8 @@ Result<std::optional<std::string>> Compose::left_behind() {
   }
   left_kb_ = level->used_kb - level_before_.used_kb;
   std::int64_t allowed = kLeftKb;
-  if ((world_->composition.traits() & kSwap) != 0) {
-    allowed += kRamDiskKb;  // the disk keeps what was written to it
+  if (swap_keeps_memory_) {
+    allowed += kRamDiskKb;
   }
   if (auto lost = not_given_back(level_before_, *level, allowed)) {
     return lost;

@@ -149,7 +149,7 @@ Result<> Compose::prepare_kernel() {
     return shmem_.set();
   }
   if ((traits & kSwap) != 0) {
-    return swap_.emplace().start();
+    return start_swap();
   }
   if ((traits & kKsm) != 0) {
     (void)write_text("/sys/kernel/mm/ksm/pages_to_scan", "4000");
@@ -160,6 +160,17 @@ Result<> Compose::prepare_kernel() {
     merges_ = true;
   }
   return {};
+}
+
+// Kernels of distributions have zram as a module, if at all, and get a plain disk of memory.
+Result<> Compose::start_swap() {
+  Result<> started = swap_.emplace().start_on_zram();
+  if (!started && started.error().kind == ErrorKind::kSkipped) {
+    started = swap_.emplace().start();
+  }
+  world_->swap_device = swap_->device();
+  swap_keeps_memory_ = swap_->keeps_memory();
+  return started;
 }
 
 Result<> Compose::make_parts() {

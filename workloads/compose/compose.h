@@ -51,6 +51,7 @@ class Compose final : public Workload {
 
   // set_up
   Result<> prepare_kernel();
+  Result<> start_swap();
   Result<> make_parts();
   Result<> take_stock();
   // roles
@@ -85,6 +86,7 @@ class Compose final : public Workload {
   HugetlbReservation hugetlb_;
   ShmemAlwaysHuge shmem_;
   std::optional<RamSwap> swap_;
+  bool swap_keeps_memory_ = false;
   bool merges_ = false;            // ksmd has been started
   std::optional<Random> renewal_;  // set: huge pages are made anew between the rounds
   std::vector<Part> parts_;

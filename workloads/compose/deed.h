@@ -24,6 +24,7 @@ struct ComposeWorld {
   Environment* env = nullptr;
   Area area;
   ComposeBook* book = nullptr;
+  std::string swap_device;  // what a composition with swap swaps to
   std::size_t deeds =
       0;  // movers and disturbers; ComposeBook counts those that are done in a round
 };

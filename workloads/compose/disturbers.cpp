@@ -122,16 +122,14 @@ class SwapOff final : public Deed {
       madvise(world.area.page_at(block, 0), kHugePage, MADV_PAGEOUT);
     }
     context.step();
-    if (swapoff(kDevice) != 0) {
+    const std::string& device = world.swap_device;
+    if (swapoff(device.c_str()) != 0) {
       return Act::kRefused;
     }
-    return swapon(kDevice, 0) == 0
+    return swapon(device.c_str(), 0) == 0
                ? Result<Act>(Act::kDone)
-               : Result<Act>(broken(fmt::format("swapon {}: {}", kDevice, errno_text(errno))));
+               : Result<Act>(broken(fmt::format("swapon {}: {}", device, errno_text(errno))));
   }
-
- private:
-  static constexpr const char* kDevice = "/dev/ram0";
 };
 
 // Only the old address is ever used by others. MREMAP_DONTUNMAP leaves both areas mapped, so that
