@@ -66,6 +66,10 @@ WorkloadInfo describe_compose() {
     info.params.push_back(choice_param(std::string(to_string(slot)), std::move(words),
                                        "one of the composition's parts: mmquake compose --space"));
   }
+  info.params.push_back(choice_param(
+      "shrink-underused", {"off", "on"},
+      "the kernel's shrinker of huge pages that are mostly zero; on: some kernels warn "
+      "(docs/cases/requeue-partially-mapped.md)"));
   info.params.push_back(
       choice_param("provoke",
                    {"none", "lost-write", "foreign", "back-from-zap", "unreported", "unanswered",
@@ -134,6 +138,11 @@ Result<> Compose::set_up(Environment& env) {
 // What the backing needs of the kernel.
 Result<> Compose::prepare_kernel() {
   const Traits traits = world_->composition.traits();
+  if ((traits & kAnon) != 0 && world_->env->param("shrink-underused") == "off") {
+    if (Result<> done = underused_.set(); !done) {
+      return done;
+    }
+  }
   if ((traits & kHugetlb) != 0) {
     // One page, and on each node that it may go to one that is free.
     Result<HugetlbReservation> pool =

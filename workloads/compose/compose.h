@@ -19,6 +19,7 @@
 #include "guest/runner/requirements.h"
 #include "guest/runner/workload.h"
 #include "workloads/compose/deed.h"
+#include "workloads/compose/no_underused_shrinker.h"
 #include "workloads/compose/watcher.h"
 #include "workloads/migration/accounting.h"
 #include "workloads/migration/page_audit.h"
@@ -85,6 +86,7 @@ class Compose final : public Workload {
   SharedMemory memory_;
   HugetlbReservation hugetlb_;
   ShmemAlwaysHuge shmem_;
+  NoUnderusedShrinker underused_;
   std::optional<RamSwap> swap_;
   bool swap_keeps_memory_ = false;
   bool merges_ = false;            // ksmd has been started
