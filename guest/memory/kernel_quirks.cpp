@@ -53,4 +53,9 @@ bool zone_start_moves_unlocked(std::string_view release) {
   return !version || *version >= Version(5, 14);
 }
 
+bool hmm_deadlocks_in_hugetlb_holes(std::string_view release) {
+  const auto version = version_of(release);
+  return !version || *version >= Version(6, 3);
+}
+
 }  // namespace mmquake

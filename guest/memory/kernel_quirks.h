@@ -29,5 +29,10 @@ bool uffd_wp_misses_huge_files(std::string_view release);
 // page_outside_zone_boundaries() reads them under, so a kernel with CONFIG_DEBUG_VM may stop at
 // VM_BUG_ON_PAGE(bad_range()) in whoever allocates meanwhile. Not known to be mended anywhere.
 bool zone_start_moves_unlocked(std::string_view release);
+// Whether hmm_range_fault() of hugetlb memory may wait for itself: since "mm/hugetlb: make
+// walk_hugetlb_range() safe to pmd unshare" (6.3) it holds the lock of the VMA for reading, and
+// faults in what has no page table (pte_hole) under it, which takes that lock once more. Who comes
+// to write in between waits for the first, and the second for who writes. Not known to be mended.
+bool hmm_deadlocks_in_hugetlb_holes(std::string_view release);
 
 }  // namespace mmquake

@@ -36,11 +36,18 @@ TEST(KernelQuirks, ZoneStartMovesUnlockedSince514) {
   EXPECT_TRUE(zone_start_moves_unlocked("6.12.117+deb13"));
 }
 
+TEST(KernelQuirks, HmmDeadlocksInHugetlbHolesSince63) {
+  EXPECT_FALSE(hmm_deadlocks_in_hugetlb_holes("6.1.192"));
+  EXPECT_TRUE(hmm_deadlocks_in_hugetlb_holes("6.3.0"));
+  EXPECT_TRUE(hmm_deadlocks_in_hugetlb_holes("6.12.117+deb13"));
+}
+
 TEST(KernelQuirks, OfAnUnknownKernelNothingIsExpected) {
   EXPECT_TRUE(threads_keep_counts("strange"));
   EXPECT_TRUE(smaps_misses_hinting_pmds("strange"));
   EXPECT_TRUE(uffd_wp_misses_huge_files("strange"));
   EXPECT_TRUE(zone_start_moves_unlocked("strange"));
+  EXPECT_TRUE(hmm_deadlocks_in_hugetlb_holes("strange"));
 }
 
 TEST(KernelQuirks, TheRunningKernelHasARelease) {

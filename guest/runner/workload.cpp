@@ -35,6 +35,15 @@ ParamSpec choice_param(std::string name, std::vector<std::string> choices, std::
   return param;
 }
 
+ParamSpec known_bugs_param(const std::string& where) {
+  return choice_param("known-bugs", {"avoid", "show"},
+                      "what unpatched kernels are known to fail at (" + where + ")");
+}
+
+bool avoids_known_bugs(const Environment& env) {
+  return env.param("known-bugs") == "avoid";
+}
+
 Random::Random(std::uint64_t seed, std::string_view stream) {
   std::uint64_t state = seed;
   for (const char c : stream) {

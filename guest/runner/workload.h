@@ -43,6 +43,10 @@ struct ParamSpec {
 // A kChoice; the first choice is the default.
 ParamSpec choice_param(std::string name, std::vector<std::string> choices, std::string help);
 
+// The parameter `known-bugs`: whether a workload does what is known to end on unpatched kernels in
+// a bug that nobody has mended, and which would hide what comes behind it. `where` says which.
+ParamSpec known_bugs_param(const std::string& where);
+
 struct WorkloadInfo {
   std::string name;
   std::string summary;                 // one line for `mmquake list`
@@ -90,6 +94,9 @@ class Environment {
   virtual Counter counter(const std::string& name) = 0;
   virtual void note(const std::string& text) = 0;
 };
+
+// Of a workload that has known_bugs_param().
+bool avoids_known_bugs(const Environment& env);
 
 // What a role sees. One per role; valid in its own thread.
 class RoleContext {

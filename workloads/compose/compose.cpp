@@ -27,6 +27,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "guest/memory/kernel_quirks.h"
 #include "guest/memory/text_file.h"
 #include "guest/race/overlap_tuner.h"
 #include "guest/race/placement.h"
@@ -66,10 +67,7 @@ WorkloadInfo describe_compose() {
     info.params.push_back(choice_param(std::string(to_string(slot)), std::move(words),
                                        "one of the composition's parts: mmquake compose --space"));
   }
-  info.params.push_back(choice_param(
-      "shrink-underused", {"off", "on"},
-      "the kernel's shrinker of huge pages that are mostly zero; on: some kernels warn "
-      "(docs/cases/requeue-partially-mapped.md)"));
+  info.params.push_back(known_bugs_param("docs/compose.md"));
   info.params.push_back(
       choice_param("provoke",
                    {"none", "lost-write", "foreign", "back-from-zap", "unreported", "unanswered",
@@ -100,6 +98,9 @@ Result<> Compose::set_up(Environment& env) {
   world_->composition = Composition::from_params(words);
   if (const std::optional<std::string> wrong = objection(world_->composition)) {
     return usage(*wrong);
+  }
+  if (Result<> may = may_run(env); !may) {
+    return may;
   }
   provoke_ = env.param("provoke");
   Result<MemoryLevel> level = read_memory_level();
@@ -135,10 +136,25 @@ Result<> Compose::set_up(Environment& env) {
   return take_stock();
 }
 
+// A device that faults in what lost its shared page table, and who takes it away and waits.
+Result<> Compose::may_run(const Environment& env) const {
+  const Composition& composition = world_->composition;
+  const bool deadlocks = composition[Slot::kBacking] == "hugetlb-shared-pmd" &&
+                         composition[Slot::kWatcher] == "dmirror" &&
+                         composition.has(Slot::kDisturber);
+  if (deadlocks && avoids_known_bugs(env) && hmm_deadlocks_in_hugetlb_holes(kernel_release())) {
+    return skipped(
+        "this kernel is known to deadlock here (docs/cases/hmm-hugetlb-deadlock.md); "
+        "known-bugs=show "
+        "runs it");
+  }
+  return {};
+}
+
 // What the backing needs of the kernel.
 Result<> Compose::prepare_kernel() {
   const Traits traits = world_->composition.traits();
-  if ((traits & kAnon) != 0 && world_->env->param("shrink-underused") == "off") {
+  if ((traits & kAnon) != 0 && avoids_known_bugs(*world_->env)) {
     if (Result<> done = underused_.set(); !done) {
       return done;
     }

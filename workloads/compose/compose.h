@@ -51,6 +51,7 @@ class Compose final : public Workload {
   };
 
   // set_up
+  Result<> may_run(const Environment& env) const;
   Result<> prepare_kernel();
   Result<> start_swap();
   Result<> make_parts();

@@ -174,17 +174,18 @@ class Compaction final : public Deed {
 
 class HotRemove final : public Deed {
  public:
-  Result<> prepare(ComposeWorld& /*world*/) override {
+  Result<> prepare(ComposeWorld& world) override {
     Result<MemoryBlocks> blocks = MemoryBlocks::read();
     Result<ZoneMap> zones = ZoneMap::read();
     if (!blocks || !zones) {
       return tl::make_unexpected(blocks ? zones.error() : blocks.error());
     }
+    const bool spare_first =
+        avoids_known_bugs(*world.env) && zone_start_moves_unlocked(kernel_release());
     for (const Zone& zone : zones->zones()) {
       if (zone.name == "Movable") {
-        const std::vector<std::uint64_t> found = zone_start_moves_unlocked(kernel_release())
-                                                     ? blocks->inner_blocks_of(zone.pfns)
-                                                     : blocks->blocks_in(zone.pfns);
+        const std::vector<std::uint64_t> found =
+            spare_first ? blocks->inner_blocks_of(zone.pfns) : blocks->blocks_in(zone.pfns);
         candidates_.insert(candidates_.end(), found.begin(), found.end());
       }
     }

@@ -68,8 +68,7 @@ Result<> HotRemoveOracle::set_up(Environment& env, Forbidden& forbidden) {
   refused_ = env.counter("removals/refused");
   limit_ = env.scaled(kLimit);
   place_ = forbidden.name;
-  const bool spare_first =
-      env.param("zone-start") == "stays" && zone_start_moves_unlocked(kernel_release());
+  const bool spare_first = avoids_known_bugs(env) && zone_start_moves_unlocked(kernel_release());
   std::size_t tried = 0;
   for (const PfnRange& range : std::exchange(forbidden.ranges, {})) {
     for (const std::uint64_t block :

@@ -50,8 +50,8 @@ class HotRemoveOracle {
   };
 
   // Takes each block of `forbidden` offline and online again, and leaves of `forbidden` those with
-  // which that worked: some never go, for reasons of their own. With the parameter zone-start=stays
-  // the block that a zone begins with is left alone where that is known to stop the kernel
+  // which that worked: some never go, for reasons of their own. With known-bugs=avoid the
+  // block that a zone begins with is left alone where that is known to stop the kernel
   // (zone_start_moves_unlocked()). An error of kind kSkipped: none.
   Result<> set_up(Environment& env, Forbidden& forbidden);
 

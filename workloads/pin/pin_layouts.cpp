@@ -128,10 +128,7 @@ WorkloadInfo PinLayouts::info() {
   info.params.push_back(choice_param(
       "oracle", {"placement", "hot-remove"},
       "where the pages are, or whether their memory blocks can still be taken offline"));
-  info.params.push_back(choice_param(
-      "zone-start", {"stays", "moves"},
-      "of oracle=hot-remove: moves also takes the block offline that the zone begins with, which "
-      "stops kernels since 5.14 with CONFIG_DEBUG_VM (docs/cases/zone-span-unlocked.md)"));
+  info.params.push_back(known_bugs_param("docs/cases/zone-span-unlocked.md"));
   info.params.push_back(choice_param(
       "provoke", {"none", "short-term", "not-movable", "refault-after-pin", "held-by-other"},
       "breaks the rules, to test the oracle"));
