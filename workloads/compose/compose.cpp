@@ -145,8 +145,7 @@ Result<> Compose::may_run(const Environment& env) const {
   if (deadlocks && avoids_known_bugs(env) && hmm_deadlocks_in_hugetlb_holes(kernel_release())) {
     return skipped(
         "this kernel is known to deadlock here (docs/cases/hmm-hugetlb-deadlock.md); "
-        "known-bugs=show "
-        "runs it");
+        "known-bugs=show runs it");
   }
   return {};
 }
