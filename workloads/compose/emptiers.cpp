@@ -39,7 +39,7 @@ int map_over(const Area& area, std::size_t block) {
 // While others use the block.
 class Emptier final : public Deed {
  public:
-  using Call = int (*)(const Area& area, std::size_t block);
+  using Call = int (*)(const Area& area, std::size_t block, Random& random);
   Emptier(Call call, How how) : call_(call), how_(how) {}
   Result<Act> act(ComposeWorld& world, RoleContext& context) override {
     const std::size_t block = context.random().below(kBlocks);
@@ -49,12 +49,12 @@ class Emptier final : public Deed {
       return Act::kRefused;
     }
     if (how_ == How::kNothing) {
-      return call_(world.area, block) == 0 ? Act::kDone : Act::kRefused;
+      return call_(world.area, block, context.random()) == 0 ? Act::kDone : Act::kRefused;
     }
     if (!book.mark.begin()) {
       return Act::kRefused;
     }
-    const bool done = call_(world.area, block) == 0;
+    const bool done = call_(world.area, block, context.random()) == 0;
     // A call that failed may have done a part: as if given up, either is allowed.
     book.mark.end(done ? how_ : How::kGivenUp);
     return done ? Act::kDone : Act::kRefused;
@@ -112,18 +112,31 @@ class Exclusive final : public Deed {
   bool whole_file_;
 };
 
-int forget(const Area& area, std::size_t block) {
+// Half of the time in two calls: between them a huge page is mapped by its last PTE alone. The rmap
+// walk of who splits it comes to that one last, and no entry makes it wait for who unmaps this one
+// (732ed55823fc, docs/cases/split-no-sync.md).
+int forget(const Area& area, std::size_t block, Random& random) {
   const Stretch stretch = area.stretch(block);
-  return madvise(stretch.at, stretch.bytes, MADV_DONTNEED);
+  const bool in_two = !area.is_hugetlb() && random.chance(0.5);
+  const std::size_t first = in_two ? stretch.bytes - kSmallPage : stretch.bytes;
+  if (madvise(stretch.at, first, MADV_DONTNEED) != 0) {
+    return -1;
+  }
+  auto* rest = static_cast<std::byte*>(stretch.at) + first;
+  return in_two ? madvise(rest, kSmallPage, MADV_DONTNEED) : 0;
 }
 
-int give_up(const Area& area, std::size_t block) {
+int give_up(const Area& area, std::size_t block, Random& /*random*/) {
   return madvise(area.page_at(block, 0), kHugePage, MADV_FREE);
 }
 
-int punch(const Area& area, std::size_t block) {
+int punch_all(const Area& area, std::size_t block) {
   return fallocate(area.fd(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
                    static_cast<off_t>(area.file_offset(block)), static_cast<off_t>(kHugePage));
+}
+
+int punch(const Area& area, std::size_t block, Random& /*random*/) {
+  return punch_all(area, block);
 }
 
 int cut_off(const Area& area, std::size_t block) {
@@ -151,7 +164,7 @@ Result<bool> renew_block(const Area& area, std::size_t block) {
   if (!mark.begin()) {
     return false;
   }
-  const bool done = (!area.is_shared() || punch(area, block) == 0) && map_over(area, block) == 0;
+  const bool done = (!area.is_shared() || punch_all(area, block) == 0) && map_over(area, block) == 0;
   const int error = errno;
   mark.end(done ? How::kEmptied : How::kGivenUp);
   if (!done) {
