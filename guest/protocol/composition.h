@@ -73,6 +73,9 @@ struct Ingredient {
 
 // What may stand in a slot, kNoWord not among it.
 std::span<const Ingredient> ingredients(Slot slot);
+// The words that may be drawn for a slot, none if the list is empty; a slot that is not there may
+// have any. kDisturber stands for both disturbers.
+using WordChoice = std::map<Slot, std::vector<std::string>>;
 // nullptr: kNoWord, or unknown.
 const Ingredient* find_ingredient(Slot slot, std::string_view name);
 

@@ -114,8 +114,10 @@ double Composer::weight(Slot slot, const std::string& word) const {
 }
 
 bool Composer::Supply::has(Slot slot, const std::string& word) const {
-  const bool wanted = slot != Slot::kBacking || backings.empty() ||
-                      std::find(backings.begin(), backings.end(), word) != backings.end();
+  const auto choice = only.find(slot == Slot::kDisturber2 ? Slot::kDisturber : slot);
+  const bool wanted =
+      choice == only.end() ||
+      std::find(choice->second.begin(), choice->second.end(), word) != choice->second.end();
   return wanted && !lacks.contains(word);
 }
 
@@ -143,11 +145,10 @@ void Composer::fill(Composition& composition, Slot slot, const Supply& supply, d
 }
 
 Result<Composition> Composer::draw(std::uint64_t seed, const std::set<MachineTrait>& machine,
-                                   const std::string& kernel,
-                                   const std::vector<std::string>& backings) const {
+                                   const std::string& kernel, const WordChoice& only) const {
   std::mt19937_64 random(seed);
   const auto lacks = lacks_.find(kernel);
-  const Supply supply{machine, backings,
+  const Supply supply{machine, only,
                       lacks == lacks_.end() ? std::set<std::string>() : lacks->second};
   for (int i = 0; i < kTries; ++i) {
     Composition out;
@@ -166,7 +167,8 @@ Result<Composition> Composer::draw(std::uint64_t seed, const std::set<MachineTra
     }
     if (!objection(out)) return out;
   }
-  return broken("no composition fits this machine");
+  return broken(only.empty() ? "no composition fits this machine"
+                             : "no composition of the chosen words fits this machine");
 }
 
 void Composer::learn_lack(const std::string& kernel, const Composition& composition,

@@ -51,11 +51,9 @@ class Composer {
 
   explicit Composer(bool learns = true) : learns_(learns) {}
 
-  // An error: nothing fits the machine.
-  // With `backings` only these are drawn.
+  // An error: nothing that `only` allows fits the machine.
   Result<Composition> draw(std::uint64_t seed, const std::set<MachineTrait>& machine,
-                           const std::string& kernel = "",
-                           const std::vector<std::string>& backings = {}) const;
+                           const std::string& kernel = "", const WordChoice& only = {}) const;
   // A trial on `kernel` was skipped for this reason. If it names a part of the composition that
   // could not be set up there, that part is not drawn for this kernel again.
   void learn_lack(const std::string& kernel, const Composition& composition,
@@ -72,8 +70,8 @@ class Composer {
   // What machine and kernel can do.
   struct Supply {
     const std::set<MachineTrait>& machine;
-    const std::vector<std::string>& backings;  // empty: all
-    std::set<std::string> lacks;               // words
+    const WordChoice& only;
+    std::set<std::string> lacks;  // words
     bool has(Slot slot, const std::string& word) const;
   };
   void fill(Composition& composition, Slot slot, const Supply& supply, double at) const;

@@ -84,7 +84,7 @@ TEST(Composer, AMachineHasRoomForGiganticPagesIfEveryNodeHas) {
 
 TEST(Composer, OnlyTheBackingsThatAreWantedAreDrawn) {
   const Composer composer;
-  const std::vector<std::string> wanted{"hugetlb-1g", "shmem-4k"};
+  const WordChoice wanted{{Slot::kBacking, {"hugetlb-1g", "shmem-4k"}}};
   std::map<std::string, int> seen;
   for (std::uint64_t seed = 1; seed <= 200; ++seed) {
     ++seen[(*composer.draw(seed, {MachineTrait::kGiganticPages}, "", wanted))[Slot::kBacking]];
@@ -92,7 +92,25 @@ TEST(Composer, OnlyTheBackingsThatAreWantedAreDrawn) {
   EXPECT_EQ(seen.size(), 2U);
   EXPECT_GT(seen["hugetlb-1g"], 50);
   EXPECT_GT(seen["shmem-4k"], 50);
-  EXPECT_FALSE(composer.draw(1, kPlain, "", {"hugetlb-1g"})) << "the machine has no room for it";
+  EXPECT_FALSE(composer.draw(1, kPlain, "", {{Slot::kBacking, {"hugetlb-1g"}}}))
+      << "the machine has no room for it";
+}
+
+TEST(Composer, EverySlotCanBeLimitedOrKeptEmpty) {
+  const Composer composer;
+  const WordChoice wanted{{Slot::kMover, {}},
+                          {Slot::kDisturber, {"dontneed", "punch-hole"}},
+                          {Slot::kWatcher, {"io_uring"}}};
+  std::map<std::string, int> seen;
+  for (std::uint64_t seed = 1; seed <= 400; ++seed) {
+    const Composition drawn = *composer.draw(seed, kPlain, "", wanted);
+    EXPECT_FALSE(drawn.has(Slot::kMover));
+    ++seen[drawn[Slot::kDisturber] + "+" + drawn[Slot::kDisturber2]];
+    ++seen[drawn[Slot::kWatcher]];
+  }
+  EXPECT_EQ(seen.size(), 5U) << "one, the other, both, and a watcher or none";
+  EXPECT_GT(seen["dontneed+punch-hole"], 20);
+  EXPECT_GT(seen["io_uring"], 100);
 }
 
 // mbind meets others often, all the rest never: it is drawn more often afterwards, and nothing

@@ -276,7 +276,7 @@ CampaignItem Soak::item_of(const StoredTrial& trial, std::size_t item) const {
 // does not change it.
 Result<> Soak::compose(StoredTrial& trial, const CampaignItem& item) {
   if (!item.composed) return {};
-  auto drawn = composer_.draw(trial.seed, world_.traits_of(item), item.kernel, item.backings);
+  auto drawn = composer_.draw(trial.seed, world_.traits_of(item), item.kernel, item.only);
   if (!drawn) return tl::make_unexpected(drawn.error());
   for (auto& [slot, word] : drawn->params()) trial.params[slot] = word;
   return {};

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "guest/protocol/composition.h"
 #include "host/cli/debugger.h"
 #include "host/cli/session.h"
 #include "host/image/payload.h"
@@ -42,6 +43,7 @@ struct ComposeOptions {
   std::uint64_t seed = 1;
   int count = 10;
   std::string machine = "numa2";
+  WordChoice only;  // what is drawn
 };
 
 // Prints the space of compositions, or draws from it.

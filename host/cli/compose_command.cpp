@@ -71,7 +71,7 @@ Result<int> print_draws(const CommonOptions& common, const ComposeOptions& optio
   json all = json::array();
   for (int i = 0; i < options.count; ++i) {
     const std::uint64_t seed = options.seed + static_cast<std::uint64_t>(i);
-    auto drawn = composer.draw(seed, machine_traits(*machine));
+    auto drawn = composer.draw(seed, machine_traits(*machine), "", options.only);
     if (!drawn) return tl::make_unexpected(drawn.error());
     RunOptions run;
     run.workload = kComposeWorkload;

@@ -19,6 +19,7 @@
 #include "host/cli/trial_options.h"
 #include "host/cli/widen_command.h"
 #include "host/machine/reaper.h"
+#include "host/plan/campaign_spec.h"
 #include "host/plan/duration.h"
 
 namespace mmquake {
@@ -152,6 +153,25 @@ void add_shrink(CLI::App& app, CommonOptions& common, ShrinkOptions& shrink, std
   });
 }
 
+// --movers mbind,cpuset: what may be drawn for a slot; "none" leaves it empty.
+void add_choice(CLI::App& command, Slot slot, std::string_view key, WordChoice& only) {
+  std::vector<std::string> words;
+  for (const Ingredient& one : ingredients(slot)) words.emplace_back(one.name);
+  if (slot != Slot::kBacking) words.emplace_back(kNoWord);
+  command
+      .add_option_function<std::vector<std::string>>(
+          fmt::format("--{}", key),
+          [&only, slot](const std::vector<std::string>& chosen) {
+            only[slot] = chosen == std::vector<std::string>{std::string(kNoWord)}
+                             ? std::vector<std::string>()
+                             : chosen;
+          },
+          fmt::format("Draw these {} only, as in a campaign's [[compose]]", key))
+      ->delimiter(',')
+      ->type_name("WORD,...")
+      ->check(CLI::IsMember(words).description(""));
+}
+
 void add_compose(CLI::App& app, CommonOptions& common, ComposeOptions& compose, int& code) {
   CLI::App* command =
       app.add_subcommand("compose", "What a soak composes its random trials of, and some draws");
@@ -163,6 +183,7 @@ void add_compose(CLI::App& app, CommonOptions& common, ComposeOptions& compose, 
       ->capture_default_str();
   command->add_option("--machine", compose.machine, "What this machine lacks is not drawn")
       ->capture_default_str();
+  for (const auto& [slot, key] : kWordChoices) add_choice(*command, slot, key, compose.only);
   add_common(*command, common);
   command->callback([&] { code = mmquake::compose(common, compose); });
 }

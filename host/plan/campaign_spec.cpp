@@ -43,7 +43,7 @@ class Reader {
   void add_case(ConfigTable& root, const std::string& name, std::optional<std::size_t> index);
   void read_workload(ConfigTable& table);
   static std::vector<WidenSite> read_sites(ConfigTable& table);
-  static std::vector<std::string> read_backings(ConfigTable& table);
+  static WordChoice read_choice(ConfigTable& table);
   void read_compose(ConfigTable& table);
   std::vector<std::vector<std::string>> read_bugs(ConfigTable& table, const std::string& kernel);
   // Of a table that may say less than the root.
@@ -229,19 +229,25 @@ std::vector<WidenSite> Reader::read_sites(ConfigTable& table) {
   return out;
 }
 
-std::vector<std::string> Reader::read_backings(ConfigTable& table) {
-  std::vector<std::string> names = table.names("backings");
-  for (std::size_t i = 0; i < names.size(); ++i) {
-    if (find_ingredient(Slot::kBacking, names[i]) == nullptr) {
-      table.complain_element("backings", i, "is no backing: mmquake compose --space has them");
+WordChoice Reader::read_choice(ConfigTable& table) {
+  WordChoice out;
+  for (const auto& [slot, key] : kWordChoices) {
+    if (!table.has(key)) continue;
+    const std::vector<std::string> words = table.names(key);
+    for (std::size_t i = 0; i < words.size(); ++i) {
+      if (find_ingredient(slot, words[i]) != nullptr) continue;
+      table.complain_element(
+          key, i, fmt::format("is no {}: mmquake compose --space has them", to_string(slot)));
     }
+    if (slot == Slot::kBacking && words.empty()) table.complain(key, "must name one at least");
+    out.emplace(slot, words);
   }
-  return names;
+  return out;
 }
 
 void Reader::read_compose(ConfigTable& table) {
-  table.allow({"weight", "seconds", "kernels", "machines", "bugs", "backings", "learn", "widen",
-               "trials_per_boot"});
+  table.allow({"weight", "seconds", "kernels", "machines", "bugs", "backings", "movers",
+               "disturbers", "watchers", "learn", "widen", "trials_per_boot"});
   CampaignItem item;
   item.workload = kComposeWorkload;
   item.composed = true;
@@ -252,7 +258,7 @@ void Reader::read_compose(ConfigTable& table) {
     item.trials_per_boot =
         static_cast<std::uint64_t>(table.integer("trials_per_boot", 1, kMaxTrialsPerBoot));
   }
-  item.backings = read_backings(table);
+  item.only = read_choice(table);
   item.widen_choices = table.has("widen") ? read_sites(table) : widen_;
   if (table.has("learn")) spec_.composer_learns = table.boolean("learn");
   const std::vector<std::string> kernels = own_or(read_kernels(table), kernels_);
@@ -303,7 +309,13 @@ std::string item_label(const CampaignItem& item) {
   if (!item.case_name.empty()) return fmt::format("{} on {}", item.case_name, item.kernel);
   std::string out = item.workload;
   for (const auto& [key, value] : item.params) out += fmt::format(" {}={}", key, value);
-  for (const std::string& backing : item.backings) out += " " + backing;
+  for (const auto& [slot, words] : item.only) {
+    // Backings stand for themselves, as they do in a composition.
+    if (slot != Slot::kBacking)
+      out += words.empty() ? fmt::format(" no-{}", to_string(slot))
+                           : fmt::format(" {}:", to_string(slot));
+    for (const std::string& word : words) out += " " + word;
+  }
   for (const std::string& bug : item.bugs) out += fmt::format(" with {}", bug);
   return out + fmt::format(" on {}, {}", item.kernel, item.machine);
 }

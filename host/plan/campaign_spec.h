@@ -3,18 +3,30 @@
 // configs/campaigns/NAME.toml: what a soak draws its trials from.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <filesystem>
 #include <map>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
+#include "guest/protocol/composition.h"
 #include "guest/protocol/records.h"
 #include "guest/protocol/result.h"
 #include "host/plan/plan.h"
 #include "host/plan/workloads.h"
 
 namespace mmquake {
+
+// What draws can be limited in, and the word for it in a campaign and on the command line.
+inline constexpr std::array<std::pair<Slot, std::string_view>, 4> kWordChoices{{
+    {Slot::kBacking, "backings"},
+    {Slot::kMover, "movers"},
+    {Slot::kDisturber, "disturbers"},
+    {Slot::kWatcher, "watchers"},
+}};
 
 // One kind of trial: everything but its number and seed.
 struct CampaignItem {
@@ -29,7 +41,7 @@ struct CampaignItem {
   bool composed = false;  // each trial draws its own composition; params are the common ones
   double seconds = 30;    // guest time
   double weight = 1;      // among the items of its kernel
-  std::vector<std::string> backings;  // composed: only these are drawn; empty: all
+  WordChoice only;        // composed: what may be drawn
   std::uint64_t trials_per_boot = 1;  // composed: so many in one VM, as long as they pass
 };
 

@@ -173,7 +173,7 @@ bugs = ["b-three"]
   EXPECT_THAT(wrong.error().message, HasSubstr("kernel 'buggy' has no switch 'b-three'"));
 }
 
-TEST_F(CampaignSpecTest, ComposeMaySayWhichBackings) {
+TEST_F(CampaignSpecTest, ComposeMaySayWhatIsDrawn) {
   const auto spec = read(R"(summary = "s"
 trials = 10
 machines = ["m"]
@@ -181,12 +181,21 @@ kernels = ["clean"]
 [[compose]]
 [[compose]]
 backings = ["hugetlb-1g", "anon-4k"]
+[[compose]]
+backings = ["shmem-thp"]
+movers = []
+disturbers = ["dontneed", "punch-hole"]
 )");
   ASSERT_TRUE(spec) << spec.error().message;
-  ASSERT_EQ(spec->items.size(), 2U);
-  EXPECT_TRUE(spec->items[0].backings.empty());
-  EXPECT_THAT(spec->items[1].backings, ElementsAre("hugetlb-1g", "anon-4k"));
+  ASSERT_EQ(spec->items.size(), 3U);
+  EXPECT_TRUE(spec->items[0].only.empty());
+  EXPECT_THAT(spec->items[1].only.at(Slot::kBacking), ElementsAre("hugetlb-1g", "anon-4k"));
   EXPECT_EQ(item_label(spec->items[1]), "compose hugetlb-1g anon-4k on clean, m");
+  EXPECT_TRUE(spec->items[2].only.at(Slot::kMover).empty());
+  EXPECT_THAT(spec->items[2].only.at(Slot::kDisturber), ElementsAre("dontneed", "punch-hole"));
+  EXPECT_FALSE(spec->items[2].only.contains(Slot::kWatcher));
+  EXPECT_EQ(item_label(spec->items[2]),
+            "compose shmem-thp no-mover disturber: dontneed punch-hole on clean, m");
 
   const auto wrong = read(R"(summary = "s"
 trials = 10
@@ -197,6 +206,18 @@ backings = ["hugetlb-2g"]
 )");
   ASSERT_FALSE(wrong);
   EXPECT_THAT(wrong.error().message, HasSubstr("mmquake compose --space"));
+
+  const auto mover = read(R"(summary = "s"
+trials = 10
+machines = ["m"]
+kernels = ["clean"]
+[[compose]]
+backings = []
+movers = ["dontneed"]
+)");
+  ASSERT_FALSE(mover);
+  EXPECT_THAT(mover.error().message, HasSubstr("must name one at least"));
+  EXPECT_THAT(mover.error().message, HasSubstr("is no mover"));
 }
 
 TEST_F(CampaignSpecTest, ComposeHasTheRootsSitesOrItsOwn) {
