@@ -168,7 +168,7 @@ void add_choice(CLI::App& command, Slot slot, std::string_view key, WordChoice& 
           },
           fmt::format("Draw these {} only, as in a campaign's [[compose]]", key))
       ->delimiter(',')
-      ->type_name("WORD,...")
+      ->type_name("WORD")
       ->check(CLI::IsMember(words).description(""));
 }
 

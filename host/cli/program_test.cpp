@@ -4,7 +4,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <map>
 #include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
 
 #include "host/process/process.h"
 
@@ -43,10 +46,10 @@ TEST(Program, ListNamesWhatIsThere) {
   }
 }
 
-// Both campaigns with the guest's own workloads: a budget that holds no trial stops them after they
+// All campaigns with the guest's own workloads: a budget that holds no trial stops them after they
 // have been read.
 TEST(Program, ItsOwnCampaignsCanBeRead) {
-  for (const char* campaign : {"clean", "nightly"}) {
+  for (const char* campaign : {"clean", "nightly", "compose", "compose-specimen"}) {
     const Finished done = mmquake({"soak", campaign, "--for", "1s"});
     EXPECT_EQ(done.exit_code, 2);
     EXPECT_THAT(done.output_tail, HasSubstr("shorter than one trial")) << campaign;
@@ -59,6 +62,20 @@ TEST(Program, ListSpeaksJson) {
   ASSERT_FALSE(json.is_discarded()) << list.output_tail;
   EXPECT_FALSE(json["cases"].empty());
   EXPECT_FALSE(json["workloads"].empty());
+}
+
+TEST(Program, DrawsCanBeLimited) {
+  const Finished drawn = mmquake({"compose", "--backings", "ksm", "--movers", "none",
+                                  "--disturbers", "mlock,smaps", "--count", "50", "--json"});
+  const auto json = nlohmann::json::parse(drawn.output_tail, nullptr, false);
+  ASSERT_FALSE(json.is_discarded()) << drawn.output_tail;
+  ASSERT_EQ(json.size(), 50U);
+  for (const auto& one : json) {
+    const auto composition = one["composition"].get<std::map<std::string, std::string>>();
+    EXPECT_EQ(composition.at("backing"), "ksm");
+    EXPECT_FALSE(composition.contains("mover"));
+    EXPECT_TRUE(composition.at("disturber") == "mlock" || composition.at("disturber") == "smaps");
+  }
 }
 
 struct BadInput {
@@ -100,6 +117,7 @@ INSTANTIATE_TEST_SUITE_P(
                     BadInput{{"run", "uffd-thp-wait", "--trials", "0"}, "10000"},
                     BadInput{{"run", "uffd-thp-wait", "--accel", "hvf"}, "tcg"},
                     BadInput{{"run", "uffd-thp-wait", "--widen", "f:9-1"}, "--widen"},
+                    BadInput{{"compose", "--movers", "mbnd"}, "mbind"},
                     BadInput{{"soak", "nihgtly"}, "'nightly'"}, BadInput{{"soak"}, "CAMPAIGN"},
                     BadInput{{"soak", "clean", "--for", "8"}, "1h30m"},
                     BadInput{{"soak", "clean", "--for", "3s"}, "shorter than one trial"},
