@@ -164,7 +164,8 @@ Result<bool> renew_block(const Area& area, std::size_t block) {
   if (!mark.begin()) {
     return false;
   }
-  const bool done = (!area.is_shared() || punch_all(area, block) == 0) && map_over(area, block) == 0;
+  const bool done =
+      (!area.is_shared() || punch_all(area, block) == 0) && map_over(area, block) == 0;
   const int error = errno;
   mark.end(done ? How::kEmptied : How::kGivenUp);
   if (!done) {
