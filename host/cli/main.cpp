@@ -161,10 +161,9 @@ void add_choice(CLI::App& command, Slot slot, std::string_view key, WordChoice& 
   command
       .add_option_function<std::vector<std::string>>(
           fmt::format("--{}", key),
-          [&only, slot](const std::vector<std::string>& chosen) {
-            only[slot] = chosen == std::vector<std::string>{std::string(kNoWord)}
-                             ? std::vector<std::string>()
-                             : chosen;
+          [&only, slot](std::vector<std::string> chosen) {
+            std::erase(chosen, kNoWord);
+            only[slot] = std::move(chosen);
           },
           fmt::format("Draw these {} only, as in a campaign's [[compose]]", key))
       ->delimiter(',')
