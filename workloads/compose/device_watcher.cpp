@@ -161,12 +161,16 @@ class PinWatcher final : public DeviceWatcher {
     }
     Result<std::vector<PageEntry>> after = map->range(address, bytes);
     const bool untouched = !state.at_work() && book.mark.state() == state;
+    Result<> judged;
     if (before && after && untouched && device_->long_term()) {
       // Every page if none was dropped, else those with a cell alone.
       const bool all = drops % 2 == 0 && book.idle_drops.load() == drops;
-      judge_places(world, all ? 1 : kPageStride, *before, *after);
+      judged = judge_places(world, all ? 1 : kPageStride, *before, *after);
     }
     Result<> unpinned = device_->unpin();
+    if (!judged) {
+      return judged;
+    }
     if (world.area.is_one_page()) {
       // Each pin is on the one page: without a pause nothing would ever move.
       delay(std::chrono::microseconds(random.below(kPauseUs)));
@@ -192,10 +196,10 @@ class PinWatcher final : public DeviceWatcher {
     }
   }
 
-  void judge_places(ComposeWorld& world, std::size_t step, const std::vector<PageEntry>& before,
-                    const std::vector<PageEntry>& after) const {
+  Result<> judge_places(ComposeWorld& world, std::size_t step, const std::vector<PageEntry>& before,
+                        const std::vector<PageEntry>& after) const {
     std::string replaced, forbidden;  // the first of each
-    std::size_t looked = 0, moved = 0;
+    std::size_t looked = 0, moved = 0, first_forbidden = 0;
     for (std::size_t page = 0; page < before.size(); page += step) {
       const std::uint64_t pfn = after[page].pfn();
       if (before[page].pfn() == 0 || pfn == 0) {
@@ -210,6 +214,7 @@ class PinWatcher final : public DeviceWatcher {
         replaced = replaced.empty() ? where : replaced;
       } else if (movable_ && movable_->holds(pfn)) {
         // Nobody emptied or dropped it since before the pin: it is the pinned page.
+        first_forbidden = forbidden.empty() ? page : first_forbidden;
         forbidden = forbidden.empty() ? where : forbidden;
       }
     }
@@ -217,9 +222,37 @@ class PinWatcher final : public DeviceWatcher {
       world.book->misplaced.put(fmt::format("a pinned page was replaced in {}\n{}{} of {} pages\n",
                                             world.area.word(), replaced, moved, looked));
     } else if (!forbidden.empty()) {
-      world.book->misplaced.put("a page is pinned for long in ZONE_MOVABLE\n" + forbidden +
-                                movable_->lists);
+      Result<bool> behind = behind_a_large_folio(after, first_forbidden);
+      if (!behind) {
+        return tl::make_unexpected(behind.error());
+      }
+      world.book->misplaced.put(fmt::format("a page {}is pinned for long in ZONE_MOVABLE\n{}{}",
+                                            *behind ? "behind a large folio " : "", forbidden,
+                                            movable_->lists));
     }
+    return {};
+  }
+
+  // Who pins looks at one page of each folio. So whether it has lost its way at the end of one, or
+  // left everything where it was, are two bugs.
+  static Result<bool> behind_a_large_folio(const std::vector<PageEntry>& pages, std::size_t page) {
+    Result<PageFlags> flags = PageFlags::open();
+    if (!flags) {
+      return tl::make_unexpected(flags.error());
+    }
+    for (std::size_t i = 0; i < page; ++i) {
+      if (pages[i].pfn() == 0) {
+        continue;
+      }
+      Result<std::uint64_t> of_page = flags->of(pages[i].pfn());
+      if (!of_page) {
+        return tl::make_unexpected(of_page.error());
+      }
+      if (has_flag(*of_page, kKpfCompoundHead) || has_flag(*of_page, kKpfCompoundTail)) {
+        return true;
+      }
+    }
+    return false;
   }
 
   std::string name_;

@@ -83,6 +83,21 @@ static void read_frames(char *at, uint64_t pages, uint64_t *frames) {
   for (uint64_t i = 0; i < pages; i++) frames[i] = frames[i] == again[i] ? frames[i] : 0;
 }
 
+// Is there a part of a large folio before this page of the range? A bug of its own.
+static int behind_a_large_folio(uint64_t page, const uint64_t *frames) {
+  int fd = open("/proc/kpageflags", O_RDONLY), behind = 0;
+  uint64_t flags = 0;
+  if (fd < 0) cannot("/proc/kpageflags");
+  for (uint64_t i = 0; i < page && !behind; i++) {
+    if (!frames[i]) continue;
+    off_t offset = (off_t)(frames[i] * sizeof(flags));
+    if (pread(fd, &flags, sizeof(flags), offset) != sizeof(flags)) cannot("/proc/kpageflags");
+    behind = (flags >> 15 & 3) != 0;  // KPF_COMPOUND_HEAD, KPF_COMPOUND_TAIL
+  }
+  close(fd);
+  return behind;
+}
+
 // A page keeps its frame for as long as it is pinned.
 static void judge_frames(uint64_t pages, uint64_t step, const uint64_t *before, const uint64_t *after) {
   for (uint64_t i = 0; i < pages; i += step) {
@@ -93,9 +108,10 @@ static void judge_frames(uint64_t pages, uint64_t step, const uint64_t *before, 
             i, before[i], after[i]);
     for (int zone = 0; zone < 8; zone++) {
       if (after[i] >= movable[zone].begin && after[i] < movable[zone].end)
-        found("FOUND misplacement: a page is pinned for long in ZONE_MOVABLE\n"
+        found("FOUND misplacement: a page %sis pinned for long in ZONE_MOVABLE\n"
               "page %lu of the pinned range: frame %#lx of [%#lx, %#lx)\n",
-              i, after[i], movable[zone].begin, movable[zone].end);
+              behind_a_large_folio(i, after) ? "behind a large folio " : "", i, after[i],
+              movable[zone].begin, movable[zone].end);
     }
   }
 }
