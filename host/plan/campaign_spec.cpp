@@ -246,7 +246,7 @@ WordChoice Reader::read_choice(ConfigTable& table) {
 }
 
 void Reader::read_compose(ConfigTable& table) {
-  table.allow({"weight", "seconds", "kernels", "machines", "bugs", "backings", "movers",
+  table.allow({"label", "weight", "seconds", "kernels", "machines", "bugs", "backings", "movers",
                "disturbers", "watchers", "learn", "widen", "trials_per_boot"});
   CampaignItem item;
   item.workload = kComposeWorkload;
@@ -258,6 +258,7 @@ void Reader::read_compose(ConfigTable& table) {
     item.trials_per_boot =
         static_cast<std::uint64_t>(table.integer("trials_per_boot", 1, kMaxTrialsPerBoot));
   }
+  if (table.has("label")) item.label = table.text("label");
   item.only = read_choice(table);
   item.widen_choices = table.has("widen") ? read_sites(table) : widen_;
   if (table.has("learn")) spec_.composer_learns = table.boolean("learn");
@@ -305,17 +306,27 @@ CampaignSpec Reader::read() {
 
 }  // namespace
 
-std::string item_label(const CampaignItem& item) {
-  if (!item.case_name.empty()) return fmt::format("{} on {}", item.case_name, item.kernel);
-  std::string out = item.workload;
+namespace {
+
+std::string words_of(const CampaignItem& item) {
+  std::string out;
   for (const auto& [key, value] : item.params) out += fmt::format(" {}={}", key, value);
   for (const auto& [slot, words] : item.only) {
     // Backings stand for themselves, as they do in a composition.
-    if (slot != Slot::kBacking)
+    if (slot != Slot::kBacking) {
       out += words.empty() ? fmt::format(" no-{}", to_string(slot))
                            : fmt::format(" {}:", to_string(slot));
+    }
     for (const std::string& word : words) out += " " + word;
   }
+  return out;
+}
+
+}  // namespace
+
+std::string item_label(const CampaignItem& item) {
+  if (!item.case_name.empty()) return fmt::format("{} on {}", item.case_name, item.kernel);
+  std::string out = item.label.empty() ? item.workload + words_of(item) : item.label;
   for (const std::string& bug : item.bugs) out += fmt::format(" with {}", bug);
   return out + fmt::format(" on {}, {}", item.kernel, item.machine);
 }

@@ -42,6 +42,7 @@ struct CampaignItem {
   double seconds = 30;    // guest time
   double weight = 1;      // among the items of its kernel
   WordChoice only;        // composed: what may be drawn
+  std::string label;      // composed: what people call it; empty: it is told by its words
   std::uint64_t trials_per_boot = 1;  // composed: so many in one VM, as long as they pass
 };
 

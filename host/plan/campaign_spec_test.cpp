@@ -196,6 +196,9 @@ disturbers = ["dontneed", "punch-hole"]
   EXPECT_FALSE(spec->items[2].only.contains(Slot::kWatcher));
   EXPECT_EQ(item_label(spec->items[2]),
             "compose shmem-thp no-mover disturber: dontneed punch-hole on clean, m");
+  CampaignItem named = spec->items[2];
+  named.label = "who truncates";
+  EXPECT_EQ(item_label(named), "who truncates on clean, m");
 
   const auto wrong = read(R"(summary = "s"
 trials = 10
@@ -212,12 +215,14 @@ trials = 10
 machines = ["m"]
 kernels = ["clean"]
 [[compose]]
+label = 7
 backings = []
 movers = ["dontneed"]
 )");
   ASSERT_FALSE(mover);
   EXPECT_THAT(mover.error().message, HasSubstr("must name one at least"));
   EXPECT_THAT(mover.error().message, HasSubstr("is no mover"));
+  EXPECT_THAT(mover.error().message, HasSubstr("label"));
 }
 
 TEST_F(CampaignSpecTest, ComposeHasTheRootsSitesOrItsOwn) {
