@@ -112,9 +112,7 @@ class Exclusive final : public Deed {
   bool whole_file_;
 };
 
-// Half of the time in two calls: between them a huge page is mapped by its last PTE alone. The rmap
-// walk of who splits it comes to that one last, and no entry makes it wait for who unmaps this one
-// (732ed55823fc, docs/cases/split-no-sync.md).
+// Half of the time in two calls, between which a huge page is mapped by its last PTE alone.
 int forget(const Area& area, std::size_t block, Random& random) {
   const Stretch stretch = area.stretch(block);
   const bool in_two = !area.is_hugetlb() && random.chance(0.5);
