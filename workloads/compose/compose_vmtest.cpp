@@ -184,6 +184,20 @@ TEST(ComposeOnSpecimen, ABugIsFoundByItsDamage) {
               HasSubstr("data in hugetlb-shared-pmd"));
 }
 
+// Who pins goes on behind the end of a folio: what it passes by has a title of its own.
+TEST(ComposeOnSpecimen, APageLeftBehindALargeFolioIsTold) {
+  const VmRun ran = run_in_vm("compose-behind-a-folio",
+                              {"compose", "--seconds", "60", "--machine", "numa2-movable", "--bugs",
+                               "gup-compound-step", "--param", "backing=anon-thp", "--param",
+                               "disturber=split-dontneed", "--param", "watcher=io_uring"},
+                              "specimen");
+  ASSERT_FALSE(ran.verdict.is_discarded()) << ran.output;
+  EXPECT_EQ(ran.verdict["verdict"], "found") << ran.output;
+  ASSERT_FALSE(ran.verdict["findings"].empty());
+  EXPECT_EQ(ran.verdict["findings"][0]["title"],
+            "a page behind a large folio is pinned for long in ZONE_MOVABLE");
+}
+
 // On a distribution's kernel, which has the drivers as modules: it need not be built.
 TEST(ComposeOnSlowMemory, PagesGoDownAndUp) {
   const VmRun ran = run_in_vm("compose-demotion",
